@@ -1,0 +1,92 @@
+"""Clocks. Only app.py and the simulator's shell read one; everything else is handed times as values."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from pathlib import Path
+from typing import Protocol
+
+STA_UNSYNC = 0x0040  # Linux timex.h: the kernel clock is not disciplined by NTP or a reference
+TIMEX_BYTES = 208  # sizeof(struct timex) on 64-bit Linux
+TIMEX_STATUS_OFFSET = 40  # after modes, offset, freq, maxerror and esterror, each padded to 8 bytes
+
+
+class Clock(Protocol):
+    """The time as the agent lives it."""
+
+    boot: str
+
+    def now(self) -> float:
+        """Seconds since the epoch, UTC. May step when the system clock is set."""
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment of this boot. Never steps."""
+
+    def synced(self) -> bool:
+        """True while something keeps the wall clock right."""
+
+
+def boot_id() -> str:
+    """The kernel's random name of this boot, or "unknown" where /proc does not tell it."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def kernel_clock_synced() -> bool:
+    """Whether the kernel believes its clock (adjtimex(2)); False where it cannot be asked."""
+    buffer = ctypes.create_string_buffer(TIMEX_BYTES)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.adjtimex(buffer) < 0:
+            return False
+    except (OSError, AttributeError):
+        return False
+    status = ctypes.c_int.from_buffer(buffer, TIMEX_STATUS_OFFSET).value
+    return not status & STA_UNSYNC
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    SYNC_CHECK = 10.0  # s; asking the kernel is cheap but not free, and the answer changes once a boot
+
+    def __init__(self) -> None:
+        self.boot = boot_id()
+        self._synced = False
+        self._asked = float("-inf")
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def synced(self) -> bool:
+        if time.monotonic() - self._asked >= self.SYNC_CHECK:
+            self._asked = time.monotonic()
+            self._synced = kernel_clock_synced()
+        return self._synced
+
+
+class ScaledClock:
+    """A clock that runs `speed` times as fast, for life beside a simulated machine.
+
+    It showed `start` (seconds since the epoch) when the real clock showed `anchor`. The agent and the simulator agree on the
+    time when they are given the same three numbers.
+    """
+
+    def __init__(self, start: float, anchor: float, speed: float) -> None:
+        self.boot = boot_id()
+        self._start, self._anchor, self._speed = start, anchor, speed
+
+    def now(self) -> float:
+        return self._start + (time.time() - self._anchor) * self._speed
+
+    def monotonic(self) -> float:
+        return time.monotonic() * self._speed
+
+    def synced(self) -> bool:
+        return True

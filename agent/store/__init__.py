@@ -1,0 +1,73 @@
+"""The store: everything that the agent must say, on disk before anybody hears it, kept until it was acknowledged.
+
+The role is `Store`; `DurableStore` keeps it on TinyDB journals, `MemoryStore` in memory. `JournalDB` is a TinyDB for general
+use. docs/store.md tells the file format, the invariants, what is promised and what is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from agent.records import Alarm, Body, Envelope, Loss, Reading, Receipt, Stamp, Summary
+from agent.store.notes import Changes
+from agent.store.tiny import JournalDB, JournalStorage, JournalTable
+
+__all__ = [
+    "ALARMS",
+    "DEAD",
+    "LANES",
+    "READINGS",
+    "SUMMARIES",
+    "JournalDB",
+    "JournalStorage",
+    "JournalTable",
+    "Store",
+    "lane_of",
+]
+
+ALARMS = "alarms"
+SUMMARIES = "summaries"
+READINGS = "readings"
+DEAD = "dead"  # what the platform refused for good
+LANES = (ALARMS, SUMMARIES, READINGS)  # in the order in which they are sent and kept
+
+_LANE_OF: dict[type, str] = {Alarm: ALARMS, Loss: ALARMS, Summary: SUMMARIES, Reading: READINGS}
+
+
+def lane_of(body: Body) -> str:
+    """The lane in which a record travels."""
+    return _LANE_OF[type(body)]
+
+
+class Store(Protocol):
+    """Keeps records until every uplink has settled them. Called from one thread; raises OSError as the medium does."""
+
+    epoch: str
+
+    def append(self, lane: str, bodies: Sequence[Body], stamp: Stamp) -> int:
+        """Store records of one lane, all or nothing; durable on return. Returns the first one's position.
+
+        When there is no room for them by the budget, their positions become a Loss instead.
+        """
+
+    def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
+        """The oldest envelopes that the uplink has not settled, in order; about `max_bytes` encoded, but at least one."""
+
+    def settle(self, uplink: str, lane: str, receipt: Receipt) -> None:
+        """Take note of a receipt. What it rejects moves to the lane `dead`; what it does not name will be read again."""
+
+    def backlog(self, uplink: str) -> dict[str, int]:
+        """How many positions wait in each lane."""
+
+    def remember(self, changes: Changes) -> None:
+        """Keep small named documents (`notes.Changes`), all or nothing; durable on return."""
+
+    def recall(self, table: str) -> dict[str, dict[str, Any]]:
+        """The documents of a table, by name."""
+
+    def tidy(self, stamp: Stamp) -> None:
+        """Called every few seconds: cursors to the medium, old history away, losses reported."""
+
+    def close(self) -> None:
+        """Called once, last."""

@@ -1,0 +1,10 @@
+"""Cyclic redundancy checks of the serial protocols. Check values over "123456789" stand in tests/golden."""
+
+from __future__ import annotations
+
+from binascii import crc_hqx
+
+
+def ccitt_false(data: bytes) -> int:
+    """CRC-16/CCITT-FALSE: polynomial 1021, start FFFF, neither reflected nor inverted. Check value 29B1."""
+    return crc_hqx(data, 0xFFFF)
