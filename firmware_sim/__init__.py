@@ -1,6 +1,6 @@
 """A simulated cash machine: the world around it (pure, seeded), its sensor board, bad lines and real ports.
 
-    chance, agenda, truth ─> parts of the machine ─> site ─> people and mishaps ─> scenarios ─> world ─> board ─> firmware ─> shell
+    parts of the machine ─> site ─> people, mishaps, attackers ─> scenarios ─> world ─> board ─> firmware ─> shell
 
 The world knows no clock, file or socket: it is stepped. The same seed gives the same bytes on the wire.
 """

@@ -5,19 +5,40 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import gcd
 from random import Random
 
 from agent.records import Value
 from firmware_sim.params import Load, Parameters
 
+
+@dataclass(frozen=True, slots=True)
+class UnitPoints:
+    """The names of a storage unit's points."""
+
+    status: str
+    replenishment: str
+    accuracy: str
+    count: str
+    presented: str
+    rejected: str
+
+
+def unit_points(unit: str) -> UnitPoints:
+    """The names of the points of `unit`."""
+    names = ("status", "replenishmentStatus", "accuracy", "count", "presented", "rejected")
+    return UnitPoints(*(f"storage.{unit}.{name}" for name in names))
+
+
 REJECT = "unitReject"  # one bin for rejected and retracted notes
+_BIN = unit_points(REJECT)
 
 
 @dataclass(slots=True)
 class Cassette:
     """A storage unit for one denomination. `presented` and `rejected` only grow; `count` is the notes inside."""
 
-    unit: str
+    points: UnitPoints
     denomination: int  # minor units
     capacity: int  # notes
     count: int
@@ -64,7 +85,7 @@ class Cash:
         count = round(load.notes * self._params.start_fill)
         self.loaded[load.denomination] += count
         cassette = Cassette(
-            f"unit{number}", load.denomination, load.capacity, count, self._near_end(), self._params.wear
+            unit_points(f"unit{number}"), load.denomination, load.capacity, count, self._near_end(), self._params.wear
         )
         cassette.presented = self._rng.randrange(50_000, 400_000)
         cassette.rejected = round(cassette.presented * self._params.rejects_per_note)
@@ -83,28 +104,43 @@ class Cash:
             cassette.near_end = self._near_end()
             cassette.status = "manipulated" if outside_exchange else "ok"
             cassette.accuracy = "unknown" if outside_exchange else "accurateSet"
-        for bin_ in (self.rejects, self.retracts):
-            self.returned += bin_
-            bin_.clear()
+        self.empty_bin()
+
+    def empty_bin(self) -> None:
+        """Carry away what was rejected and retracted."""
+        for notes in (self.rejects, self.retracts):
+            self.returned += notes
+            notes.clear()
+
+    def loot(self) -> int:
+        """Thieves carry the cassettes away; gives minor units."""
+        value = 0
+        for cassette in self.cassettes:
+            value += cassette.count * cassette.denomination
+            self.taken[cassette.denomination] += cassette.count
+            cassette.count, cassette.status = 0, "missing"
+        return value
 
     @property
     def bin_count(self) -> int:
         """Notes in the reject and retract bin."""
-        return self.rejects.total() + self.retracts.total()
+        return sum(self.rejects.values()) + sum(self.retracts.values())
 
     @property
     def bin_level(self) -> str:
         """The word of the bin's `replenishmentStatus`."""
-        if self.bin_count >= self._params.bin_capacity:
+        count, capacity = self.bin_count, self._params.bin_capacity
+        if count >= capacity:
             return "full"
-        return "high" if self.bin_count >= self._params.bin_high_share * self._params.bin_capacity else "ok"
+        return "high" if count >= self._params.bin_high_share * capacity else "ok"
 
-    def roll_up(self) -> str:
+    def roll_up(self, bin_level: str) -> str:
         """The word of `cashManagement.dispenser`: can notes be paid out at all?"""
-        if self.bin_level == "full" or not any(cassette.usable for cassette in self.cassettes):
+        usable = [cassette.usable for cassette in self.cassettes]
+        if bin_level == "full" or not any(usable):
             return "stop"
-        good = all(cassette.status == "ok" and cassette.replenishment in ("ok", "full") for cassette in self.cassettes)
-        return "ok" if good and self.bin_level == "ok" else "attention"
+        good = all(usable) and all(cassette.count > cassette.near_end for cassette in self.cassettes)
+        return "ok" if good and bin_level == "ok" else "attention"
 
     def places(self) -> Counter[int]:
         """Notes by denomination, wherever they are now. Equals `loaded`."""
@@ -129,7 +165,7 @@ class Cash:
 
     def nearest(self, amount: int) -> int:
         """The greatest sum not above `amount` that can be paid out: what a customer takes instead. 0 when there is none."""
-        unit = min((cassette.denomination for cassette in self.cassettes if cassette.usable), default=0)
+        unit = gcd(*(cassette.denomination for cassette in self.cassettes if cassette.usable))
         if not unit:
             return 0
         sums = range(amount - amount % unit, 0, -unit)
@@ -142,28 +178,29 @@ class Cash:
 
     def words(self) -> dict[str, Value]:
         """The storage units' words."""
+        level = self.bin_level
         words: dict[str, Value] = {
-            f"storage.{REJECT}.status": "ok",
-            f"storage.{REJECT}.replenishmentStatus": self.bin_level,
-            "cashManagement.dispenser": self.roll_up(),
+            _BIN.status: "ok",
+            _BIN.replenishment: level,
+            "cashManagement.dispenser": self.roll_up(level),
         }
         for cassette in self.cassettes:
-            words[f"storage.{cassette.unit}.status"] = cassette.status
-            words[f"storage.{cassette.unit}.replenishmentStatus"] = cassette.replenishment
-            words[f"storage.{cassette.unit}.accuracy"] = cassette.accuracy
+            words[cassette.points.status] = cassette.status
+            words[cassette.points.replenishment] = cassette.replenishment
+            words[cassette.points.accuracy] = cassette.accuracy
         return words
 
     def numbers(self) -> dict[str, Value]:
         """The storage units' counts. The bin presents nothing, so that point is not fitted."""
         numbers: dict[str, Value] = {
-            f"storage.{REJECT}.count": self.bin_count,
-            f"storage.{REJECT}.rejected": self.rejected,
+            _BIN.count: self.bin_count,
+            _BIN.rejected: self.rejected,
             f"storage.{REJECT}.retracted": self.retracted,
         }
         for cassette in self.cassettes:
-            numbers[f"storage.{cassette.unit}.count"] = cassette.count
-            numbers[f"storage.{cassette.unit}.presented"] = cassette.presented
-            numbers[f"storage.{cassette.unit}.rejected"] = cassette.rejected
+            numbers[cassette.points.count] = cassette.count
+            numbers[cassette.points.presented] = cassette.presented
+            numbers[cassette.points.rejected] = cassette.rejected
         return numbers
 
 

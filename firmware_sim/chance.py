@@ -18,10 +18,12 @@ def stream(seed: int, name: str) -> Random:
 class Noise:
     """Noise without memory: the value at a quantum of time depends on (seed, channel, quantum) and nothing else."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_key", "_knot", "_left", "_right")
 
     def __init__(self, seed: int, channel: str) -> None:
         self._key = (crc32(channel.encode()) << 32) ^ (seed * 0x9E3779B97F4A7C15 & _MASK)
+        self._knot: int | None = None  # the last stretch that `drift` was asked for: it stays the same for long
+        self._left = self._right = 0.0
 
     def _hash(self, quantum: int) -> int:
         # the finaliser of SplitMix64: every bit of the input moves every bit of the output
@@ -42,7 +44,8 @@ class Noise:
 
     def drift(self, at: float, scale: float) -> float:
         """Smooth wandering (mean 0, deviation below 1) whose turns are about `scale` seconds apart."""
-        quantum, share = divmod(at / scale, 1.0)
-        weight = (1.0 - cos(pi * share)) / 2.0
-        left, right = self.normal(int(quantum)), self.normal(int(quantum) + 1)
-        return left + (right - left) * weight
+        knot = int(at // scale)
+        if knot != self._knot:
+            self._knot, self._left, self._right = knot, self.normal(knot), self.normal(knot + 1)
+        weight = (1.0 - cos(pi * (at / scale - knot))) / 2.0
+        return self._left + (self._right - self._left) * weight

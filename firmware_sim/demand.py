@@ -35,6 +35,11 @@ class Demand:
         offset = (day - self.first).days
         return self.totals[offset if 0 <= offset < len(self.totals) else offset % period]
 
+    @property
+    def mean(self) -> int:
+        """Minor units a day, over the whole series."""
+        return sum(self.totals) // len(self.totals)
+
     def at(self, moment: float) -> int:
         """What is asked on the day (UTC) of `moment`, seconds since the epoch."""
         return self.on(datetime.fromtimestamp(moment, UTC).date())
@@ -55,9 +60,7 @@ def load(path: Path, series: str, minor_units: float = MINOR_UNITS_PER_UNIT) -> 
         raise DemandError(f"{path}: {max(len(rows) - 1, 0)} days; at least two weeks are needed")
     column = _column(path, rows[0], series)
     first = _day(path, 2, rows[1][0] if rows[1] else "")
-    amounts = [
-        _amount(path, number, row, column, (first, number - 2)) for number, row in enumerate(rows[1:], start=2)
-    ]
+    amounts = [_amount(path, number, row, column, (first, number - 2)) for number, row in enumerate(rows[1:], start=2)]
     totals = tuple(round(amount * minor_units) for amount in _filled(path, series, amounts))
     if not any(totals):
         raise DemandError(f"{path}: {series} is zero on every day; choose another series")

@@ -12,7 +12,7 @@ from firmware_sim.params import Parameters
 NOTE_ERRORS = ("skewedNote", "longNote", "shortNote", "notesTooClose", "otherNoteError")
 
 
-class Jam(Exception):  # noqa: N818  # it is what happened, and the field's own word
+class Jam(Exception):
     """Notes are stuck in the transport."""
 
 
@@ -44,7 +44,7 @@ class Dispenser:
             and self.transport == "ok"
             and self.shutter == "closed"
             and self.exchange == "inactive"
-            and self._cash.roll_up() != "stop"
+            and self._cash.roll_up(self._cash.bin_level) != "stop"
         )
 
     def seconds(self, notes: int) -> float:

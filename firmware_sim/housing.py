@@ -10,6 +10,7 @@ class Housing:
 
     def __init__(self) -> None:
         self.cabinet = "locked"  # the top hat: PC, card reader, printer
+        self.cabinet_contact: str | None = None  # what a loose contact says instead of the door
         self.safe = "bolted"
         self.near = 0
         self.operator_switch = "run"
@@ -22,7 +23,7 @@ class Housing:
     def words(self) -> dict[str, Value]:
         """What the contacts say."""
         return {
-            "auxiliaries.cabinetDoor": self.cabinet,
+            "auxiliaries.cabinetDoor": self.cabinet_contact or self.cabinet,
             "auxiliaries.safeDoor": self.safe,
             "auxiliaries.tamperSensor": "on" if self.tampered else "off",
             "auxiliaries.internalTamperSensor": "on" if self.tampered_inside else "off",

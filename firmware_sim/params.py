@@ -5,9 +5,13 @@ The defaults are believable assumptions, not measured statistics. Rates are per 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import NamedTuple
+
+
+class ParameterError(ValueError):
+    """A parameter is out of its range; the message names it and the range."""
 
 
 class Load(NamedTuple):
@@ -108,6 +112,12 @@ class Parameters:
     cleanings: float = 1 / 7
     cleaning_fumes_share: float = 0.1  # of the cleanings set off the gas detector's lowest level
 
+    # what looks like an attack on the card slot or the dispenser and is none
+    glares: float = 1 / 45  # low sun: the anti-fraud module sees a foreign device
+    dirty_readers: float = 1 / 120  # dust in the throat, for days
+    stuck_shutters: float = 1 / 200
+    dispenser_resets: float = 1 / 90  # its link to the PC starts anew
+
     # visits
     replenish_every_days: int = 7
     replenish_weekday: int = 1  # Monday is 0
@@ -116,6 +126,7 @@ class Parameters:
     response_shortest_h: float = 1.5  # from a fault to a technician, within working hours
     response_longest_h: float = 6.0
     power_cycle_share: float = 0.5  # of the technicians switch the dispenser off and on
+    mistaken_hold_ups: float = 1 / 150  # of the replenishments
 
     # place
     lat: float = 48.20849
@@ -124,6 +135,21 @@ class Parameters:
 
     not_fitted: frozenset[str] = frozenset()  # points that this machine does not have
 
+    def __post_init__(self) -> None:
+        """Refuse what no machine can be. Raises ParameterError."""
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, int | float):
+                low, high = _LIMITS.get(one.name, (0.0, 1e6))
+                if not low <= value <= high:
+                    raise ParameterError(f"{one.name}: {value} is not between {low:g} and {high:g}")
+
+    def replenished_for(self, per_day: int) -> Parameters:
+        """The same machine, visited so often that a load lasts a third longer when `per_day` minor units are asked of it."""
+        load = sum(load.denomination * load.notes for load in self.cassettes)
+        days = int(load / (4 / 3 * per_day)) if per_day > 0 else 14
+        return replace(self, replenish_every_days=min(14, max(1, days)))
+
     def randomised(self, rng: Random) -> Parameters:
         """Another believable machine at another place: rates and sizes drawn around these, some sensors left out."""
         drawn: dict[str, object] = {
@@ -131,9 +157,7 @@ class Parameters:
         }
         drawn |= {name: getattr(self, name) + rng.uniform(-width, width) for name, width in _SHIFTS.items()}
         scale = rng.uniform(0.75, 1.25)
-        drawn["cassettes"] = tuple(
-            load._replace(notes=min(load.capacity, round(load.notes * scale))) for load in self.cassettes
-        )
+        drawn["cassettes"] = tuple(load._replace(notes=min(load.capacity, round(load.notes * scale))) for load in self.cassettes)
         drawn["start_fill"] = rng.uniform(0.5, 1.0)
         drawn["wear"] = rng.uniform(0.2, 1.0)
         drawn["ups_health"] = rng.uniform(0.5, 1.0)
@@ -142,6 +166,27 @@ class Parameters:
         return replace(self, **drawn)  # type: ignore[arg-type]  # names and types come from this very class
 
 
+# what a field may be, where that is not simply 0 to a million
+_LIMITS = {
+    "start_fill": (0.0, 1.0),
+    "wear": (0.0, 1.0),
+    "inquiry_share": (0.0, 0.95),
+    "notes_per_s": (0.1, 100.0),
+    "insertion_s": (0.1, 10.0),
+    "receipts_per_roll": (10, 100_000),
+    "mains_failure_shortest_s": (0.001, 1e6),
+    "mains_failure_longest_s": (0.001, 1e6),
+    "link_loss_shortest_s": (0.001, 1e6),
+    "link_loss_longest_s": (0.001, 1e6),
+    "ups_runtime_s": (1.0, 1e6),
+    "ups_recharge_s": (1.0, 1e6),
+    "ups_health": (0.001, 1.0),
+    "mean_c": (-40.0, 50.0),
+    "replenish_weekday": (0, 6),
+    "replenish_hour": (1.0, 23.0),
+    "lat": (-85.0, 85.0),
+    "lon": (-180.0, 180.0),
+}
 # how far a field may be from its default, as a factor up or down
 _SPREADS = {
     "near_end_notes": 1.3,
@@ -175,6 +220,10 @@ _SPREADS = {
     "road_works": 3.0,
     "cleanings": 2.0,
     "cleaning_fumes_share": 2.0,
+    "glares": 4.0,
+    "dirty_readers": 3.0,
+    "stuck_shutters": 3.0,
+    "dispenser_resets": 4.0,
     "technician_visits": 2.0,
     "power_cycle_share": 1.5,
     "fix_losses": 4.0,

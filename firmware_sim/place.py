@@ -7,7 +7,7 @@ from math import cos, radians, sin
 from agent.records import Value
 from firmware_sim.agenda import Agenda
 
-METRES_PER_DEGREE = 111_320.0  # of latitude, on a sphere of the Earth's mean radius
+METRES_PER_DEGREE = 111_320.0  # of latitude; near enough on the whole Earth
 
 
 class Place:

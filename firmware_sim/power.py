@@ -42,6 +42,7 @@ class Power:
         self.mains = True
         self.sag_v = 0.0  # how far a brown-out pulls the mains down
         self.supplied = True
+        self._words = self._speak(self._charge)
         self.on_supply: Callable[[bool], None] = lambda _supplied: None
 
     def wear_out(self, seconds: float, loss_v: float, health: float) -> None:
@@ -98,8 +99,12 @@ class Power:
         self._look(stretch)
 
     def _look(self, stretch: int) -> None:
-        supplied = self.mains or self.charge(self._agenda.now) > 0.0
-        if stretch == self._stretch and supplied != self.supplied:
+        if stretch != self._stretch:
+            return
+        charge = self.charge(self._agenda.now)
+        self._words = self._speak(charge)
+        supplied = self.mains or charge > 0.0
+        if supplied != self.supplied:
             self.supplied = supplied
             self.on_supply(supplied)
 
@@ -118,8 +123,10 @@ class Power:
         return full if charge >= 1.0 else full - 1.9 * (1.0 - charge)
 
     def words(self) -> dict[str, Value]:
-        """What the UPS says."""
-        charge = self.charge(self._agenda.now)
+        """What the UPS says; as of the last time that it had something new to say."""
+        return self._words
+
+    def _speak(self, charge: float) -> dict[str, Value]:
         if charge < CRITICAL:
             status = "critical"
         elif charge < LOW:

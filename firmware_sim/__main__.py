@@ -1,0 +1,115 @@
+"""`python -m firmware_sim`: a simulated cash machine on a pseudo terminal or a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from datetime import time as time_of_day
+
+from firmware_sim.board import Board
+from firmware_sim.firmware import Firmware, Pace
+from firmware_sim.hexdump import hexdump
+from firmware_sim.lines import line
+from firmware_sim.options import Options, read
+from firmware_sim.ports import Port, PortRefusedError, PtyPort, TcpPort
+from firmware_sim.scenarios import SCENARIOS
+from firmware_sim.shell import Shell, TruthFile
+
+OK, FAILED, USAGE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit status."""
+    try:
+        options = read(arguments)
+        if not isinstance(options, Options):
+            list_scenarios(as_json=options.json)
+        elif options.hexdump:
+            dump(options)
+        else:
+            asyncio.run(serve(options))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # whoever read our output has gone; give the interpreter something else to flush at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except KeyboardInterrupt:  # before the port was open; from then on SIGINT ends `serve` in order
+        return FAILED
+    except PortRefusedError as error:
+        print(f"firmware_sim: {error}", file=sys.stderr)
+        return USAGE
+    except OSError as error:
+        print(f"firmware_sim: {error}", file=sys.stderr)
+        return FAILED
+    return OK
+
+
+def list_scenarios(*, as_json: bool) -> None:
+    """Print every scenario with its length and its settings."""
+    if as_json:
+        shown = [
+            {
+                "name": one.name,
+                "summary": one.summary,
+                "start": one.start.isoformat(),
+                "days": one.days,
+                "settings": {key: _plain(value) for key, value in one.settings.items()},
+            }
+            for one in SCENARIOS.values()
+        ]
+        print(json.dumps(shown, indent=2))
+        return
+    for one in SCENARIOS.values():
+        print(f"{one.name:<21} {one.summary}")
+
+
+def _plain(value: object) -> object:
+    return f"{value:%H:%M}" if isinstance(value, time_of_day) else value
+
+
+def dump(options: Options) -> None:
+    """Print the frames of the first minute after `--skip`."""
+    options.world.run_to(options.world.start + options.skip)
+    for text in hexdump(options.world):
+        print(text)
+
+
+async def serve(options: Options) -> None:
+    """Serve one machine until its end, or until SIGTERM or SIGINT."""
+    world = options.world
+    world.run_to(world.start + options.skip)
+    pace = Pace(world.now, time.time() if options.anchor is None else options.anchor, options.speed)
+    if options.anchor is not None:
+        # an anchor in the past means that the world is further on already; nobody was there to hear of it
+        world.run_to(max(world.now, min(pace.world(time.time()), options.until)))
+    firmware = Firmware(Board(world, pace.period), pace)
+    port: Port = PtyPort(options.pty) if options.pty is not None else TcpPort(*(options.tcp or ("", 0)))
+    rng = world.site.stream
+    with ExitStack() as files:
+        truth = None
+        if options.truth is not None:
+            truth = TruthFile(files.enter_context(options.truth.open("w", encoding="utf-8")), world, pace)
+        async with port:
+            lines = (line(options.line, rng("line/gateway")), line(options.line, rng("line/board")))
+            shell = Shell(firmware, port, lines, time.time)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, shell.stop)
+            shown = datetime.fromtimestamp(pace.start, UTC).isoformat()
+            print(
+                f"{port.address}: {world.scenario.name}, seed {world.seed}, line {options.line}, speed {pace.speed:g}; "
+                f"it was {shown} at {pace.anchor:.3f}",
+                flush=True,
+            )
+            await shell.run(pace.real(options.until), truth.write_new if truth else lambda: None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

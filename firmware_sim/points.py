@@ -1,0 +1,71 @@
+"""Every point of the machine, by name, as it is in truth: before any sensor has measured it."""
+
+from __future__ import annotations
+
+from agent.records import Value
+from firmware_sim.site import Site
+
+READER_W, DISPENSER_W = 15.0, 60.0  # drawn while a customer is served
+
+
+def words(site: Site) -> dict[str, Value]:
+    """All points that say words. They change only when something happens, never between."""
+    return {
+        **site.housing.words(),
+        **site.neutralization.words(site.housing.safe),
+        **site.motion.words(),
+        **site.climate.words(),
+        **site.power.words(),
+        **site.place.words(),
+        **_status_lines(site),
+    }
+
+
+def numbers(site: Site) -> dict[str, Value]:
+    """All points that are numbers, at the site's time."""
+    now = site.now
+    load = site.params.idle_power_w if site.computer.running else 0.0
+    load += site.params.heater_w if site.climate.heating else 0.0
+    load += READER_W + DISPENSER_W if site.serving else 0.0
+    return {
+        **site.motion.numbers(now),
+        **site.climate.numbers(now),
+        **site.power.numbers(now, load),
+        **site.place.numbers(now),
+        **_counters(site),
+    }
+
+
+def _status_lines(site: Site) -> dict[str, Value]:
+    """What a listener on the machine's status lines hears; without a PC nothing but which devices have power."""
+    computer = site.computer
+    heard = {
+        **site.cash.words(),
+        **site.dispenser.words(),
+        **site.reader.words(),
+        **site.printer.words(),
+        **computer.words(),
+    }
+    if not computer.running or computer.starting:
+        device = "starting" if computer.starting else None if site.power.supplied else "powerOff"
+        heard = {name: device if name.endswith(".device") else None for name in heard}
+        heard["link.host"] = "down"
+    elif site.dispenser.device != "online":
+        heard["cashManagement.dispenser"] = "unknown"
+        if site.dispenser.device in ("noDevice", "powerOff"):
+            for name in ("shutter", "positionStatus", "transport"):
+                heard[f"cashDispenser.outDefault.{name}"] = "unknown"
+    return heard
+
+
+def _counters(site: Site) -> dict[str, Value]:
+    counters = {
+        **site.cash.numbers(),
+        **site.dispenser.numbers(),
+        **site.reader.numbers(),
+        **site.printer.numbers(),
+        **site.computer.numbers(),
+    }
+    if not site.computer.running or site.computer.starting:
+        return dict.fromkeys(counters)
+    return counters
