@@ -1,0 +1,267 @@
+"""The way of every record to the platform: one task per uplink, for ever.
+
+    alarms, then summaries, then readings ──batch──> uplink ──receipt──> store, and the alarms are asked again
+
+A failed link is left and opened again after a pause: exponential, full jitter, never long enough to sleep through a recovery. A
+fresh alarm cuts one pause short, once in an outage; after that an alarm waits like everything else, or a storm of them would
+knock without pause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, NoReturn, Protocol
+
+import msgspec
+
+from agent.errors import ConfigError, Unreachable
+from agent.records import Body, Envelope, Receipt
+from agent.stages.guard import PAN_DIGITS, looks_like_card_data
+from agent.store import LANES
+from agent.uplinks import Busy, Refused, Uplink
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE = 1.0  # s; the usual outage is a modem that dials again
+LONGEST_PAUSE = 30.0  # s; what a platform that comes back may have to wait, and half of it on average
+LONGEST_WAIT = 300.0  # s that a platform may ask for: it may be overloaded, it may not switch a gateway off
+LONGEST_BATCH = 900.0  # s that connecting or one batch may take over the slowest line before the loop counts as stuck
+LOOK = 10.0  # s between looks at the store for what nobody announces: losses found by upkeep, records held in memory
+
+CARD_DATA = "it looks like card data"
+
+UP, DOWN, REFUSED = "up", "down", "refused"  # the words of gateway.uplink.{uplink}
+
+
+class Outbox(Protocol):
+    """What forwarding asks of the store's writer."""
+
+    async def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
+        """The oldest envelopes of a lane that the uplink has not settled, all of one epoch. Raises OSError."""
+
+    async def settle(self, uplink: str, lane: str, epoch: str, receipt: Receipt) -> None:
+        """Take note of a receipt for envelopes of one epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How an uplink is served. Times in seconds."""
+
+    lanes: tuple[str, ...] = LANES  # the one that matters most first
+    batch: int = 100  # envelopes asked of the store at once
+    batch_bytes: int = 64 * 1024
+    first_pause: float = FIRST_PAUSE
+    longest_pause: float = LONGEST_PAUSE
+    look: float = LOOK
+
+
+class Count:
+    """A number that can be waited for: whoever remembers what it was misses nothing, however late it asks."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self._changed = asyncio.Event()
+
+    def add(self) -> None:
+        """One more. Called on the event loop's thread."""
+        self.value += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def beyond(self, value: int) -> None:
+        """Return once it is more than `value`."""
+        while self.value <= value:
+            await self._changed.wait()
+
+
+class Arrivals:
+    """What has come into the store: told once by ingest, heard by every forward loop."""
+
+    def __init__(self) -> None:
+        self.records = Count()
+        self.alarms = Count()
+
+    def announce(self, *, alarm: bool) -> None:
+        """Records can be read from the store now; `alarm` when there is one among them."""
+        self.records.add()
+        if alarm:
+            self.alarms.add()
+
+
+class Link:
+    """What a forward loop says about itself. `report` is given each new word, `now` is a monotonic clock in seconds."""
+
+    def __init__(self, name: str, report: Callable[[str], None], now: Callable[[], float]) -> None:
+        self.name = name
+        self.word = ""  # up, down or refused, once it is known
+        self.why = ""
+        self.turned = now()  # when the loop last went round
+        self.due = self.turned + LONGEST_BATCH  # when it must have gone round again, or it hangs
+        self.delivered: float | None = None  # when the platform last answered for an envelope
+        self.accepted = 0
+        self.rejected = 0
+        self.guard_hits = 0  # what looked like card data
+        self._report = report
+        self._now = now
+        self._rejection = ""
+
+    def turn(self, within: float) -> None:
+        """The loop lives, and goes round again within so many seconds."""
+        self.turned = self._now()
+        self.due = self.turned + within
+
+    def settled(self, lane: str, receipt: Receipt) -> None:
+        """The platform has answered for some envelopes. A reason for rejecting is logged once, not for every envelope."""
+        self.delivered = self._now()
+        self.accepted += len(receipt.accepted)
+        self.rejected += len(receipt.rejected)
+        if receipt.rejected and receipt.why != self._rejection:
+            self._rejection = receipt.why
+            position = receipt.rejected[0]
+            log.warning("uplink %s: %s %d was refused for good, and is kept as dead: %s", self.name, lane, position, receipt.why)
+
+    def held_back(self, lane: str, positions: Sequence[int]) -> None:
+        """The agent's own guard has kept some envelopes from the platform."""
+        self.guard_hits += len(positions)
+        log.error("uplink %s: %s %d looks like card data, and is not sent", self.name, lane, positions[0])
+
+    def says(self, word: str, why: str = "") -> None:
+        """A new word is reported, a new reason is logged, the same again is neither."""
+        if (word, why) == (self.word, self.why):
+            return
+        log.log(logging.INFO if word == UP else logging.WARNING, "uplink %s: %s%s", self.name, word, why and f": {why}")
+        new = word != self.word
+        self.word, self.why = word, why
+        if new:
+            self._report(word)
+
+
+class Pauses:
+    """Exponential back-off with full jitter: gateways that lost the same broker must not come back in step."""
+
+    DOUBLINGS = 20
+
+    def __init__(self, first: float, longest: float, random: Random) -> None:
+        self._first, self._longest, self._random = first, longest, random
+        self._failures = 0
+
+    def next(self) -> float:
+        """Seconds to wait after one more failure."""
+        limit = min(self._longest, self._first * 2.0**self._failures)
+        self._failures = min(self._failures + 1, self.DOUBLINGS)
+        return limit * self._random.random()
+
+    def reset(self) -> None:
+        """Something was delivered."""
+        self._failures = 0
+
+
+async def forward(uplink: Uplink, outbox: Outbox, arrivals: Arrivals, link: Link, plan: Plan, random: Random) -> NoReturn:
+    """Deliver what the store holds and will hold, for ever; cancel it to say goodbye and stop.
+
+    Raises ConfigError when the very first attempt to connect does, before the agent has begun its work: a file is missing or no
+    good. Later the same mistake is a link that is `refused`: the agent goes on keeping what it hears, and somebody can put the
+    file back.
+    """
+    pauses = Pauses(plan.first_pause, plan.longest_pause, random)
+    first, hurried = True, False
+    while True:
+        heard, delivered, asked = arrivals.alarms.value, link.delivered, 0.0
+        try:
+            async with uplink:
+                first = False
+                await _deliver(uplink, outbox, arrivals, link, plan)
+        except ConfigError as error:
+            if first:
+                raise
+            link.says(REFUSED, str(error))
+        except OSError as error:  # Unreachable is one; so is a disk that cannot be read just now
+            link.says(REFUSED if isinstance(error, Refused) else DOWN, str(error))
+            asked = min(error.wait, LONGEST_WAIT) if isinstance(error, Busy) else 0.0
+        first = False
+        if link.delivered != delivered:
+            pauses.reset()
+            hurried = False
+        pause = max(asked, pauses.next())
+        link.turn(pause + LONGEST_BATCH)
+        hurried |= await _pause(pause, arrivals.alarms, heard, may_hurry=not hurried)
+
+
+async def _deliver(uplink: Uplink, outbox: Outbox, arrivals: Arrivals, link: Link, plan: Plan) -> NoReturn:
+    """Over one connection. Raises Unreachable when it fails."""
+    while True:
+        link.turn(LONGEST_BATCH)
+        heard = arrivals.records.value
+        batch = await _next(uplink.name, outbox, plan)
+        if not batch:
+            link.says(UP)
+            await _idle(uplink, arrivals.records, heard, plan.look)
+        elif held_back := guarded(batch):
+            await outbox.settle(uplink.name, batch[0].lane, batch[0].epoch, Receipt((), held_back, CARD_DATA))
+            link.held_back(batch[0].lane, held_back)
+        else:
+            receipt = await uplink.send(batch)
+            if not receipt.accepted and not receipt.rejected:
+                raise Unreachable("the platform acknowledged nothing of what it was sent")
+            await outbox.settle(uplink.name, batch[0].lane, batch[0].epoch, receipt)
+            link.settled(batch[0].lane, receipt)
+            link.says(UP)
+
+
+def guarded(batch: Sequence[Envelope]) -> tuple[int, ...]:
+    """The last lock before the line: the positions of what looks like card data."""
+    return tuple(envelope.position for envelope in batch if _card_data_in(envelope.body))
+
+
+def _card_data_in(body: Body) -> bool:
+    waiting: list[Any] = [msgspec.to_builtins(body)]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            if len(each) >= PAN_DIGITS.start and looks_like_card_data(each):
+                return True
+        elif isinstance(each, dict):
+            waiting.extend(each)
+            waiting.extend(each.values())
+        elif isinstance(each, list | tuple):
+            waiting.extend(each)
+    return False
+
+
+async def _next(name: str, outbox: Outbox, plan: Plan) -> list[Envelope]:
+    """The next batch: of the first lane that has anything."""
+    for lane in plan.lanes:
+        if batch := await outbox.read(name, lane, plan.batch, plan.batch_bytes):
+            return batch
+    return []
+
+
+async def _idle(uplink: Uplink, records: Count, heard: int, look: float) -> None:
+    """Until something comes, or it is time to look. Raises Unreachable when the link is lost meanwhile."""
+    coming = asyncio.create_task(records.beyond(heard), name=f"{uplink.name}: records")
+    losing = asyncio.create_task(uplink.lost(), name=f"{uplink.name}: link")
+    try:
+        done, _ = await asyncio.wait((coming, losing), timeout=look, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        coming.cancel()
+        losing.cancel()
+        await asyncio.gather(coming, losing, return_exceptions=True)
+    if losing in done:
+        raise Unreachable(losing.result())
+
+
+async def _pause(seconds: float, alarms: Count, heard: int, *, may_hurry: bool) -> bool:
+    """Wait before the next attempt. True when a fresh alarm has cut it short."""
+    try:
+        async with asyncio.timeout(seconds):
+            if may_hurry:
+                await alarms.beyond(heard)
+                return True
+            await asyncio.sleep(seconds)
+    except TimeoutError:
+        pass
+    return False

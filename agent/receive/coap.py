@@ -1,0 +1,87 @@
+"""A CoAP server that takes batches: POST /…/{gateway}/{lane} is answered 2.04 when it is written down, 4.00 when it is none."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import aiocoap
+import aiocoap.error
+import aiocoap.resource
+
+from agent.encode import ENCODINGS, MAX_BYTES, Undecodable
+from agent.receive.intake import STATUS, Intake
+
+logging.getLogger("coap-server").setLevel(logging.ERROR)  # aiocoap warns of every odd datagram
+
+BY_FORMAT = {encoding.content_format: encoding for encoding in ENCODINGS.values()}
+
+
+class _Inbox(aiocoap.resource.Resource):  # type: ignore[misc]  # aiocoap publishes no types
+    """Every path is one place: the whole server."""
+
+    def __init__(self, intake: Intake, fail: Callable[[OSError], None]) -> None:
+        super().__init__()
+        self._intake = intake
+        self._fail = fail
+
+    async def needs_blockwise_assembly(self, request: Any) -> bool:
+        """True, unless it would grow longer than any batch."""
+        block = request.opt.block1
+        if (block is not None and block.start > MAX_BYTES) or (request.opt.size1 or 0) > MAX_BYTES:
+            raise aiocoap.error.RequestEntityTooLarge
+        return True
+
+    async def render_post(self, request: Any) -> Any:
+        path = list(request.opt.uri_path)
+        encoding = BY_FORMAT.get(request.opt.content_format)
+        if len(path) < 2:
+            return aiocoap.Message(code=aiocoap.NOT_FOUND, payload=b"POST to /{gateway}/{lane}")
+        if encoding is None and path[-1] != STATUS:
+            known = ", ".join(str(each) for each in BY_FORMAT)
+            return aiocoap.Message(code=aiocoap.UNSUPPORTED_CONTENT_FORMAT, payload=f"expected {known}".encode())
+        try:
+            self._intake.take(encoding or ENCODINGS["json"], request.payload, path)
+        except Undecodable as error:
+            return aiocoap.Message(code=aiocoap.BAD_REQUEST, payload=str(error).encode())
+        except OSError as error:
+            self._fail(error)
+            return aiocoap.Message(code=aiocoap.INTERNAL_SERVER_ERROR)
+        return aiocoap.Message(code=aiocoap.CHANGED)
+
+
+async def serve(intake: Intake, host: str, port: int, ready: Callable[[str], None], stop: asyncio.Event) -> None:
+    """Take batches until told to stop. `ready` is given the URL, with the real port when `port` is 0.
+
+    Raises OSError when the address cannot be listened on, or when what came in cannot be written down.
+    """
+    failed: list[OSError] = []
+
+    def fail(error: OSError) -> None:
+        failed.append(error)
+        stop.set()
+
+    port = _bindable(host, port)
+    context = await aiocoap.Context.create_server_context(_Inbox(intake, fail), bind=(host, port), transports=["udp6"])
+    try:
+        ready(f"coap://{f'[{host}]' if ':' in host else host}:{port}")
+        await stop.wait()
+    finally:
+        await context.shutdown()
+    if failed:
+        raise failed[0]
+
+
+def _bindable(host: str, port: int) -> int:
+    """A port that nobody listens on. aiocoap itself would share a busy one, and every second datagram would go elsewhere."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)[0]
+    except socket.gaierror as error:
+        raise OSError(errno.EADDRNOTAVAIL, error.strerror) from None
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.bind(address)
+        return int(probe.getsockname()[1])

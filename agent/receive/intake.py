@@ -1,0 +1,109 @@
+"""What both ways in share: decode, drop duplicates, write down, say. When `take` has returned, it may be acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+from agent.encode import Encoding, Undecodable
+from agent.receive.ledger import Account, Ledger
+from agent.receive.outfile import OutFile, kept
+from agent.records import Alarm, Envelope, Loss
+
+STATUS = "status"  # the last word of the place where a gateway tells how its link is
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What stands there."""
+
+    link: Literal["up", "down", "lost"]
+
+
+_decode_status = msgspec.json.Decoder(Status).decode
+
+
+class Intake:
+    """One ledger, one out file. `say` is given each line for people, `now` is the wall clock in seconds since the epoch."""
+
+    def __init__(self, out: OutFile | None, say: Callable[[str], None], now: Callable[[], float]) -> None:
+        """Continues where the out file ends. Raises ValueError when it holds something else."""
+        self._ledger = Ledger()
+        self._out = out
+        self._say = say
+        self._now = now
+        for line in out.lines() if out is not None else ():
+            self._ledger.enter(line, line.received_at)
+        self._ledger.duplicates = 0  # a line written twice is no message that came twice
+
+    def take(self, encoding: Encoding, payload: bytes, place: Sequence[str]) -> None:
+        """A message that came in at a topic or path, by its levels. Raises Undecodable, or OSError when it cannot be kept."""
+        try:
+            if place[-1:] == [STATUS]:
+                self._status(payload, place)
+                return
+            envelopes = encoding.decode(payload)
+            _check_place(envelopes[0], place)
+        except Undecodable as error:
+            self._ledger.undecodable += 1
+            self._say(f"refused {len(payload)} bytes at {_printable('/'.join(place))}: {error}")
+            raise
+        self._keep(envelopes)
+
+    def account(self) -> Account:
+        """Of everything in the out file and since."""
+        return self._ledger.account()
+
+    def _keep(self, envelopes: Sequence[Envelope]) -> None:
+        received_at = self._now()
+        fresh = {(each.lane, each.position): each for each in envelopes if not self._ledger.known(each)}
+        if self._out is not None and fresh:
+            self._out.append([kept(each, received_at) for each in fresh.values()])
+        for envelope in envelopes:
+            entry = self._ledger.enter(envelope, received_at)
+            if entry.gap:
+                first, last = entry.gap
+                self._say(f"gap   {_stream(envelope)}: {first} to {last} have not come")
+            if entry.fresh:
+                self._tell(envelope)
+
+    def _tell(self, envelope: Envelope) -> None:
+        match envelope.body:
+            case Alarm() as alarm:
+                word = "clear" if alarm.cleared else "alarm"
+                words = (alarm.machine, alarm.rule, alarm.class_, f"severity {alarm.severity}", alarm.attack, alarm.text)
+                self._say(f"{word} {_moment(alarm.at)} " + _printable(" ".join(str(each) for each in words if each)))
+            case Loss() as loss:
+                where = f"{_printable(envelope.gateway)}/{_printable(loss.lane)}"
+                self._say(f"loss  {where}: {loss.first} to {loss.last}, {loss.count} of them: {_printable(loss.why)}")
+
+    def _status(self, payload: bytes, place: Sequence[str]) -> None:
+        try:
+            status = _decode_status(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise Undecodable('not a status; expected {"link": "up"}, "down" or "lost"') from None
+        self._say(f"link  {_printable('/'.join(place[:-1]))}: {status.link}")
+
+
+def _check_place(envelope: Envelope, place: Sequence[str]) -> None:
+    """A gateway may speak for itself alone: what it is allowed to write to says who it is."""
+    if envelope.gateway not in place or envelope.lane not in place:
+        raise Undecodable("the batch is of another gateway or lane than the place that it came in at")
+
+
+def _stream(envelope: Envelope) -> str:
+    return _printable(f"{envelope.gateway}/{envelope.lane}")
+
+
+def _moment(at: float) -> str:
+    try:
+        return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    except (OverflowError, ValueError, OSError):  # no year that a calendar has
+        return f"{at:g}"
+
+
+def _printable(text: str) -> str:
+    """Text from outside, for a terminal."""
+    return "".join(each if each.isprintable() else "?" for each in text)

@@ -1,0 +1,40 @@
+"""Nothing that a test of an uplink opens outlives it: no task, no thread, no socket of the network."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+async def nothing_left() -> AsyncIterator[None]:
+    before = _inet_sockets(), set(threading.enumerate())
+    yield
+    for _ in range(5):  # closing takes the loop a few rounds
+        await asyncio.sleep(0)
+    gc.collect()
+    left = {task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+    assert not left, f"tasks left: {left}"
+    assert not _inet_sockets() - before[0], "sockets left open"
+    threads = {thread.name for thread in set(threading.enumerate()) - before[1] if not thread.name.startswith("asyncio_")}
+    assert not threads, f"threads left: {threads}"
+
+
+def _inet_sockets() -> set[str]:
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            link = os.readlink(f"/proc/self/fd/{name}")
+            if link.startswith("socket:"):
+                with socket.socket(fileno=os.dup(int(name))) as sock:
+                    if sock.family in (socket.AF_INET, socket.AF_INET6):
+                        found.add(link)
+        except OSError:
+            continue  # the directory's own descriptor
+    return found

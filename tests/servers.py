@@ -1,0 +1,284 @@
+"""Real servers for the tests to talk to, on free ports of 127.0.0.1, and lines between that can be made to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+HOST = "127.0.0.1"
+PATIENCE = 10.0  # s for a server to start on a busy machine
+SEARCH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+
+
+def program(name: str, package: str) -> str:
+    """The path of an installed program; a test without it fails and says what to type."""
+    found = shutil.which(name, path=SEARCH)
+    assert found is not None, f"{name} is not installed. Type: sudo apt-get install -y --no-install-recommends {package}"
+    return found
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port that nobody uses now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """A server's process; it can be stopped and started again on the same port."""
+
+    def __init__(self, command: list[str], port: int, kind: socket.SocketKind, log: Path) -> None:
+        self.port = port
+        self._command = command
+        self._kind = kind
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        deadline = time.monotonic() + PATIENCE
+        while not self._listens():
+            assert self._process.poll() is None, f"{self._command[0]} ended at once: {self.log()}"
+            assert time.monotonic() < deadline, f"{self._command[0]} does not listen: {self.log()}"
+            time.sleep(0.01)
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _listens(self) -> bool:
+        if self._kind is socket.SOCK_STREAM:
+            with socket.socket() as probe:
+                return probe.connect_ex((HOST, self.port)) == 0
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            return probe.connect_ex((HOST, self.port)) == 0 and _coap_ping(probe)
+
+
+def _coap_ping(probe: socket.socket) -> bool:
+    """An empty confirmable message; a CoAP server resets it (RFC 7252, 4.3)."""
+    probe.settimeout(0.1)
+    try:
+        probe.send(bytes.fromhex("40004d49"))
+        return probe.recv(4) == bytes.fromhex("70004d49")
+    except OSError:
+        return False
+
+
+def mosquitto(folder: Path, *configuration: str) -> Server:
+    """A broker, not started. Without further configuration everybody may do everything.
+
+    Started by root it stays root, for it must read files below pytest's own directories.
+    """
+    port = free_port()
+    lines = ["user root", f"listener {port} {HOST}", *(configuration or ("allow_anonymous true",))]
+    file = folder / f"mosquitto-{port}.conf"
+    file.write_text("\n".join(lines) + "\n")
+    return Server([program("mosquitto", "mosquitto"), "-c", str(file)], port, socket.SOCK_STREAM, file.with_suffix(".log"))
+
+
+def mosquitto_password(folder: Path, **users: str) -> Path:
+    """A password file for mosquitto."""
+    file = folder / "users"
+    file.touch(mode=0o600)
+    for user, password in users.items():
+        command = [program("mosquitto_passwd", "mosquitto"), "-b", str(file), user, password]
+        subprocess.run(command, check=True, capture_output=True)
+    return file
+
+
+def libcoap(folder: Path, *arguments: str) -> Server:
+    """libcoap's example server, not started."""
+    port = free_port(socket.SOCK_DGRAM)
+    command = [program("coap-server-openssl", "libcoap3-bin"), "-A", HOST, "-p", str(port), *arguments]
+    return Server(command, port, socket.SOCK_DGRAM, folder / f"libcoap-{port}.log")
+
+
+@contextlib.contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """Start it, and stop it in the end."""
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+class Relay:
+    """A line to a server. What it swallows is taken from its sender and never arrives: a half-open link."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.port = 0
+        self.swallow_up = False  # to the server
+        self.swallow_down = False  # from the server
+        self._carried = 0  # bytes to the server
+        self._moved = asyncio.Event()
+
+    def silence(self) -> None:
+        """Nothing passes any more, and nobody is told."""
+        self.swallow_up = self.swallow_down = True
+
+    def heal(self) -> None:
+        """What is sent from now on arrives."""
+        self.swallow_up = self.swallow_down = False
+
+    async def carries(self, count: int) -> None:
+        """Return when so many bytes more have gone to the server."""
+        enough = self._carried + count
+        while self._carried < enough:
+            self._moved.clear()
+            await self._moved.wait()
+
+    def cut(self) -> None:
+        """Break every connection."""
+
+    def carry(self, count: int) -> None:
+        self._carried += count
+        self._moved.set()
+
+
+class TcpRelay(Relay):
+    """See `Relay`."""
+
+    def __init__(self, target: int) -> None:
+        super().__init__(target)
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> TcpRelay:
+        self._server = await asyncio.start_server(self._accept, HOST, 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        self.cut()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._writers.add(writer)
+        try:
+            far_reader, far_writer = await asyncio.open_connection(HOST, self.target)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers.add(far_writer)
+        await asyncio.gather(self._pump(reader, far_writer, up=True), self._pump(far_reader, writer, up=False))
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, up: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65_536):
+                if self.swallow_up if up else self.swallow_down:
+                    continue
+                self.carry(len(data) if up else 0)
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+class UdpRelay(Relay):
+    """See `Relay`."""
+
+    async def __aenter__(self) -> UdpRelay:
+        self._loop = asyncio.get_running_loop()
+        self._far: dict[tuple[str, int], asyncio.DatagramTransport] = {}
+        self._near, _ = await self._loop.create_datagram_endpoint(lambda: _Near(self), local_addr=(HOST, 0))
+        self.port = self._near.get_extra_info("sockname")[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for transport in (self._near, *self._far.values()):
+            transport.abort()
+        await asyncio.sleep(0)
+
+    async def up(self, data: bytes, client: tuple[str, int]) -> None:
+        if client not in self._far:
+            far, _ = await self._loop.create_datagram_endpoint(lambda: _Far(self, client), remote_addr=(HOST, self.target))
+            self._far[client] = far
+        if not self.swallow_up:
+            self.carry(len(data))
+            self._far[client].sendto(data)
+
+    def down(self, data: bytes, client: tuple[str, int]) -> None:
+        if not self.swallow_down:
+            self._near.sendto(data, client)
+
+
+class _Near(asyncio.DatagramProtocol):
+    def __init__(self, relay: UdpRelay) -> None:
+        self._relay = relay
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        task = asyncio.get_running_loop().create_task(self._relay.up(data, addr))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Far(asyncio.DatagramProtocol):
+    def __init__(self, relay: UdpRelay, client: tuple[str, int]) -> None:
+        self._relay = relay
+        self._client = client
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._relay.down(data, self._client)
+
+
+@contextlib.asynccontextmanager
+async def scripted_broker(*answers: bytes) -> AsyncIterator[int]:
+    """A broker that answers each packet with the next of these bytes, and hangs up at the first that has no answer. Its port."""
+    waiting = list(answers)
+    writers: list[asyncio.StreamWriter] = []
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                await _packet(reader)
+                if not waiting:
+                    writer.transport.abort()
+                    return
+                writer.write(waiting.pop(0))
+
+    server = await asyncio.start_server(accept, HOST, 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0.01)
+
+
+async def _packet(reader: asyncio.StreamReader) -> bytes:
+    """One MQTT packet (MQTT 5, 2.1)."""
+    head = await reader.readexactly(1)
+    length = shift = 0
+    while True:
+        byte = (await reader.readexactly(1))[0]
+        length |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            return head + await reader.readexactly(length)
