@@ -1,0 +1,56 @@
+"""Where Readings come from. One driver a file, each with its own settings class; imported only when configured."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from agent.records import Reading
+
+Position: TypeAlias = dict[str, Any]
+"""How far a source has come, in its own words; a small JSON object."""
+
+
+class Given(NamedTuple):
+    """What a source gives at once. With a `position` it wants to hear when the effect of these Readings is on disk."""
+
+    readings: Sequence[Reading]
+    position: Position | None = None
+
+
+class Source(Protocol):
+    """A line into the machine, observed. Its methods are called on the event loop, by whoever runs the source.
+
+    Its own state and the health of its line are Readings too (`gateway.source.NAME`, `gateway.line.NAME.*`), of the
+    machine that is the gateway itself. The state is given at each change and at least once a minute.
+    """
+
+    name: str
+
+    def read(self, position: Position | None) -> AsyncGenerator[Given]:
+        """Yield for ever what the machine says; called once.
+
+        `position` is the last one whose effect reached the disk before the agent was started, if there was one. A line
+        that is missing, denied, busy or gone is no error: it is looked for again, with back-off, for ever. Only a
+        mistake in the configuration is raised (ConfigError). Closing the generator lets go of port, tasks and threads
+        within a second.
+        """
+
+    def acknowledge(self, position: Position) -> None:
+        """Called once the effect of what was given with `position` is on disk: in order, each position by itself.
+
+        Not called for what the disk refused. Never blocks.
+        """
+
+
+class Context(NamedTuple):
+    """What every driver is handed beside its settings."""
+
+    name: str  # of the source
+    machine: str  # whose Readings it gives
+    gateway: str  # the machine of `gateway.*` Readings
+    now: Callable[[], float]  # seconds since the epoch
+
+
+SOURCES = {"board": "agent.sources.board", "gpio": "agent.sources.gpio"}
+"""kind -> module with `Settings` and `open_source(context, settings) -> Source`; opening touches no hardware yet"""
