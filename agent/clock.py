@@ -16,6 +16,8 @@ class Clock(Protocol):
     """The time as the agent lives it."""
 
     boot: str
+    speed: float
+    """Seconds of this clock in a second of the world: 1 but for simulations."""
 
     def now(self) -> float:
         """Seconds since the epoch, UTC. May step when the system clock is set."""
@@ -51,6 +53,7 @@ def kernel_clock_synced() -> bool:
 class SystemClock:
     """The machine's own clock."""
 
+    speed = 1.0
     SYNC_CHECK = 10.0  # s; asking the kernel is cheap but not free, and the answer changes once a boot
 
     def __init__(self) -> None:
@@ -80,13 +83,14 @@ class ScaledClock:
 
     def __init__(self, start: float, anchor: float, speed: float) -> None:
         self.boot = boot_id()
-        self._start, self._anchor, self._speed = start, anchor, speed
+        self.speed = speed
+        self._start, self._anchor = start, anchor
 
     def now(self) -> float:
-        return self._start + (time.time() - self._anchor) * self._speed
+        return self._start + (time.time() - self._anchor) * self.speed
 
     def monotonic(self) -> float:
-        return time.monotonic() * self._speed
+        return time.monotonic() * self.speed
 
     def synced(self) -> bool:
         return True

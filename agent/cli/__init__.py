@@ -1,0 +1,47 @@
+"""The commands. Exit status: 0 well, 1 failed, 2 usage, 78 configuration (EX_CONFIG)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from agent import __version__
+from agent.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, AgentError, ConfigError
+
+COMMANDS = ("run", "check", "demo", "receive", "history", "status")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line. Each command's module adds its own part and runs it."""
+    top = argparse.ArgumentParser(
+        prog="atm-agent",
+        description="Edge gateway agent for cash machines: reads, keeps, scores and forwards, through outages.",
+        epilog="Exit status: 0 well, 1 failed, 2 usage, 78 configuration. `atm-agent COMMAND --help` tells more.",
+    )
+    top.add_argument("--version", action="version", version=f"atm-agent {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        import_module(f"agent.cli.{name}").add_parser(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Errors that the agent foresaw are one line each on stderr."""
+    args = parser().parse_args(argv)
+    try:
+        return int(import_module(f"agent.cli.{args.command}").run(args))
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            print(mistake, file=sys.stderr)
+        return EXIT_CONFIG
+    except AgentError as error:
+        print(f"atm-agent: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except BrokenPipeError:  # whoever read our output has had enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except KeyboardInterrupt:
+        return 130  # 128 + SIGINT, as shells expect

@@ -1,0 +1,49 @@
+# Everything that a newcomer types. Each target makes its own .venv from the lock files; nothing else is needed than python3
+# with venv, make and git.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test check fuzz lock clean help
+
+help:
+	@echo "make demo [ARGS='--seconds 30 --json']  a simulated cash machine, the agent, an outage, an attack"
+	@echo "make test [ARGS='-k store']             all tests, against real servers"
+	@echo "make check                              lint, types, layers"
+
+demo: $(VENV)/run.done
+	@$(BIN)/atm-agent demo $(ARGS)
+
+test: $(VENV)/dev.done
+	@$(PYTHON) tests/servers_installed.py
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/dev.done
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/run.done: requirements.lock pyproject.toml | $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.done: requirements-dev.lock pyproject.toml | $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/run.done
+
+$(VENV):
+	$(PYTHON) -m venv $(VENV)
+
+# The same versions install tomorrow: run this to take newer ones, then look at the difference.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-config --extra build \
+	  --output-file requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-config --extra build --extra dev --extra train \
+	  --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,46 @@
+"""`atm-agent run CONFIG`: the agent itself, in the foreground; systemd is its supervisor."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+
+from agent import config
+from agent.clock import Clock, ScaledClock, SystemClock
+from agent.quiet import Quiet
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "run",
+        help="run the agent",
+        description="Run the agent in the foreground until SIGTERM or SIGINT.",
+    )
+    parser.add_argument("config", metavar="CONFIG", help="the YAML file")
+    simulated = parser.add_argument_group(
+        "simulated time", "for life beside a simulated machine that runs faster than the world; never on a gateway"
+    )
+    simulated.add_argument("--clock-start", type=float, metavar="SECONDS", help="what the clock shows at the anchor (epoch)")
+    simulated.add_argument("--clock-anchor", type=float, metavar="SECONDS", help="the real time of that moment (epoch)")
+    simulated.add_argument("--clock-speed", type=float, default=1.0, metavar="X", help="how much faster it runs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load, wire, run."""
+    settings = config.load(args.config)
+    handler, quiet = logging.StreamHandler(sys.stderr), Quiet()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))  # the journal knows the time
+    handler.addFilter(quiet)
+    logging.basicConfig(handlers=[handler], level=settings.gateway.log.upper())
+    from agent.app import Agent
+
+    return asyncio.run(Agent(settings, _clock(args), quiet).run())
+
+
+def _clock(args: argparse.Namespace) -> Clock:
+    if args.clock_start is None or args.clock_anchor is None:
+        return SystemClock()
+    return ScaledClock(args.clock_start, args.clock_anchor, args.clock_speed)

@@ -1,0 +1,74 @@
+"""`atm-agent status CONFIG`: what the running agent is doing now."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from agent import config
+from agent.errors import EXIT_FAILED, EXIT_OK
+from agent.status import SOCKET, statuses
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "status", help="what the running agent is doing now", description="Ask the running agent what it is doing now."
+    )
+    parser.add_argument("config", metavar="CONFIG", help="the YAML file that the agent runs with")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--follow", action="store_true", help="go on, one object a second")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one status, or one a second."""
+    directory = config.load(args.config).gateway.runtime
+    try:
+        return asyncio.run(_print(directory, args))
+    except OSError as error:
+        print(
+            f"{directory / SOCKET}: no agent answers ({error.strerror}); is it running, and may this user read it?",
+            file=sys.stderr,
+        )
+        return EXIT_FAILED
+
+
+async def _print(directory: Path, args: argparse.Namespace) -> int:
+    async with aclosing(statuses(directory)) as told:
+        async for status in told:
+            if args.json:
+                print(json.dumps(status), flush=True)
+            else:
+                _table(status)
+            if not args.follow:
+                break
+    return EXIT_OK
+
+
+def _table(status: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    head = Table(show_header=False, box=None)
+    for key in ("gateway", "store", "sources", "uplinks", "models", "backlog", "made", "rss_mb", "cpu_s"):
+        head.add_row(key, _text(status[key]))
+    console.print(head)
+    for machine, points in status["points"].items():
+        table = Table(title=machine, title_justify="left")
+        table.add_column("point")
+        table.add_column("value", justify="right")
+        for name, value in sorted(points.items()):
+            table.add_row(name, "no answer" if value is None else f"{value:g}" if isinstance(value, float) else str(value))
+        console.print(table)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(each)}" for name, each in value.items()) or "-"
+    return str(value)

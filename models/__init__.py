@@ -1,0 +1,4 @@
+"""Models that the agent runs: a folder a model, with how it is trained, the exported .onnx and its card.
+
+Nothing here is imported by the agent; it reads the .onnx files. Training wants the extra `train`.
+"""

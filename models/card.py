@@ -1,0 +1,74 @@
+"""The card of a model: one JSON object inside the .onnx (metadata `card`), and the same for people as card.md beside it.
+
+    name, version           what it is called; the file is NAME.onnx
+    features                in the order of the graph's input, with units and windows where the pipeline makes them
+    threshold               above it the gateway acts
+    golden                  inputs (null = missing) and the outputs that the exporter's runtime gave for them
+    intended_use, limits    plain sentences
+    data                    what it was trained on: name, sha256 of the file or seeds of the worlds, licence
+    measures                name -> {value, protocol, spread}
+    versions                of Python and the packages that made it
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+CARD_KEY = "card"
+OPSET = 17  # the runtimes that the agent supports (onnxruntime 1.20 and later) all have it
+IR_VERSION = 9
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Python's version and those of the named packages."""
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write(graph: onnx.GraphProto, card: Mapping[str, Any], folder: Path) -> Path:
+    """Check the graph, put the card into it, write NAME.onnx, its .sha256 and card.md. Returns the path of the .onnx.
+
+    The bytes depend on graph and card alone: the same training gives the same file.
+    """
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    model.producer_name = "atm-edge-agent"
+    entry = model.metadata_props.add()
+    entry.key, entry.value = CARD_KEY, json.dumps(card, ensure_ascii=False, sort_keys=True)
+    onnx.checker.check_model(model, full_check=True)
+    path = folder / f"{card['name']}.onnx"
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    (folder / f"{path.name}.sha256").write_text(f"{sha256(path)}  {path.name}\n")  # the gateway compares; so does sha256sum -c
+    (folder / "card.md").write_text(page(card, path))
+    return path
+
+
+def page(card: Mapping[str, Any], path: Path) -> str:
+    """The card for people."""
+    lines = [f"# {card['name']} {card['version']}", ""]
+    lines += [f"sha256 `{sha256(path)}`, {path.stat().st_size} bytes", ""]
+    for title, key in (("Intended use", "intended_use"), ("Limits", "limits")):
+        lines += [f"## {title}", str(card[key]), ""]
+    lines += ["## Features, in order", *_table(("#", "feature"), enumerate(card["features"], 1)), ""]
+    lines += [f"Threshold: {card['threshold']}", ""] if card.get("threshold") is not None else []
+    lines += ["## Trained on", *_table(("data", "what"), card["data"].items()), ""]
+    measures = ((name, each["value"], each.get("spread", ""), each["protocol"]) for name, each in card["measures"].items())
+    lines += ["## Measures", *_table(("measure", "value", "spread", "protocol"), measures), ""]
+    lines += ["## Made with", *_table(("package", "version"), card["versions"].items()), ""]
+    return "\n".join(lines)
+
+
+def _table(head: Sequence[str], rows: Any) -> list[str]:
+    body = [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
+    return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *body]
