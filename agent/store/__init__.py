@@ -6,12 +6,14 @@ use. docs/store.md tells the file format, the invariants, what is promised and w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agent.records import Alarm, Body, Envelope, Loss, Reading, Receipt, Stamp, Summary
 from agent.store.notes import Changes
-from agent.store.tiny import JournalDB, JournalStorage, JournalTable
+from agent.store.storage import JournalStorage
+from agent.store.tiny import JournalDB, JournalTable
 
 __all__ = [
     "ALARMS",
@@ -22,6 +24,7 @@ __all__ = [
     "JournalDB",
     "JournalStorage",
     "JournalTable",
+    "Status",
     "Store",
     "lane_of",
 ]
@@ -40,10 +43,31 @@ def lane_of(body: Body) -> str:
     return _LANE_OF[type(body)]
 
 
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a store says about itself."""
+
+    size: int = 0
+    """Bytes of everything that is kept."""
+    made: Mapping[str, int] = field(default_factory=dict)
+    """Positions that were given in this epoch, by lane."""
+    lost: Mapping[str, int] = field(default_factory=dict)
+    """Positions lost since the opening, by lane."""
+    flash_bytes: int = 0
+    """Bytes that reached the card in all lives of the store (`agent.store.flash`); 0 in memory."""
+    flash_per_day: float = 0.0
+    """The same by day, of the last days; 0 while nothing is known."""
+
+
 class Store(Protocol):
     """Keeps records until every uplink has settled them. Called from one thread; raises OSError as the medium does."""
 
-    epoch: str
+    @property
+    def epoch(self) -> str:
+        """One life of the store, in which no position is given twice; empty while it is not known."""
+
+    @property
+    def status(self) -> Status: ...
 
     def append(self, lane: str, bodies: Sequence[Body], stamp: Stamp) -> int:
         """Store records of one lane, all or nothing; durable on return. Returns the first one's position.
@@ -51,8 +75,17 @@ class Store(Protocol):
         When there is no room for them by the budget, their positions become a Loss instead.
         """
 
+    def extend(self, lane: str, entries: Sequence[tuple[Body, Stamp]]) -> int:
+        """`append` of records with a stamp each."""
+
+    def lose(self, lane: str, count: int, why: str) -> int:
+        """Use up `count` positions for records that could not be kept, and tell the platform. Returns the first one."""
+
     def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
-        """The oldest envelopes that the uplink has not settled, in order; about `max_bytes` encoded, but at least one."""
+        """The oldest envelopes that the uplink has not settled, in order, all of one epoch.
+
+        About `max_bytes` encoded, but at least one.
+        """
 
     def settle(self, uplink: str, lane: str, receipt: Receipt) -> None:
         """Take note of a receipt. What it rejects moves to the lane `dead`; what it does not name will be read again."""

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
+import io
 import os
 from pathlib import Path
 from typing import Protocol
 
+PAGE = 4096  # bytes; the unit in which a medium is read around its bad places
 
-class AppendFile(Protocol):
-    """An open file that only grows, or is cut."""
 
-    size: int
+class OpenFile(Protocol):
+    """A file open for writing. Nobody else has it open for writing until it is closed."""
 
-    def write(self, data: bytes) -> None:
-        """Append all of `data`. After an OSError `size` still tells where the last whole write ended."""
+    @property
+    def length(self) -> int:
+        """Bytes of the file, room that was reserved included."""
+
+    def write(self, data: bytes, at: int) -> None:
+        """Write all of `data`, the first byte at offset `at`. After an OSError some of it may stand there."""
 
     def sync(self) -> None:
         """Return when everything written is on the medium (fdatasync)."""
 
-    def cut(self, size: int) -> None:
-        """Forget everything behind `size`."""
+    def reserve(self, length: int) -> None:
+        """Make the file `length` bytes long, the new ones NUL and their space claimed; after an OSError it is as before."""
+
+    def cut(self, length: int) -> None:
+        """Forget everything behind `length`."""
 
     def close(self) -> None: ...
 
@@ -28,20 +38,30 @@ class AppendFile(Protocol):
 class Files(Protocol):
     """A file system, as far as the store needs one. Every method raises OSError as the operating system does."""
 
-    def append_to(self, path: Path) -> AppendFile:
-        """Open for appending; made when missing, readable by its owner and group alone."""
+    def open(self, path: Path) -> OpenFile:
+        """Open for writing; made when missing, readable by its owner and group alone.
 
-    def read(self, path: Path, start: int = 0, count: int = -1) -> bytes: ...
+        Raises BlockingIOError when somebody else, in this process or another, has the file open for writing.
+        """
+
+    def read(self, path: Path, start: int = 0, count: int = -1) -> bytes:
+        """Bytes of the file from `start`, all by default. What the medium cannot read comes as NUL bytes."""
 
     def size(self, path: Path) -> int: ...
 
-    def names(self, directory: Path) -> list[str]: ...
+    def identity(self, path: Path) -> int:
+        """A number that another file put in the place of this one does not have."""
 
-    def make_directory(self, path: Path) -> None: ...
+    def names(self, directory: Path) -> list[str]:
+        """What is in a directory, sorted."""
+
+    def make_directory(self, path: Path) -> None:
+        """Make a directory and those above it, where missing; on the medium when this returns."""
 
     def replace(self, source: Path, target: Path) -> None: ...
 
-    def remove(self, path: Path) -> None: ...
+    def remove(self, path: Path) -> None:
+        """Remove a file; nothing happens when there is none."""
 
     def sync_directory(self, path: Path) -> None:
         """Return when the directory's names are on the medium."""
@@ -50,48 +70,110 @@ class Files(Protocol):
         """Bytes that an ordinary user may still write on the file system that holds `path`."""
 
 
-class _OsAppendFile:
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o640)
-        self.size = os.lseek(self._descriptor, 0, os.SEEK_END)
+class _OsFile:
+    def __init__(self, file: io.FileIO) -> None:
+        self._file = file  # closes, with a warning, where its owner forgot to
+        self._descriptor = file.fileno()
+        self.length = os.fstat(self._descriptor).st_size
 
-    def write(self, data: bytes) -> None:
-        done = os.pwrite(self._descriptor, data, self.size)
+    def write(self, data: bytes, at: int) -> None:
+        done = os.pwrite(self._descriptor, data, at)
         while done < len(data):  # a nearly full disk takes a part first and says ENOSPC on the next call
-            done += os.pwrite(self._descriptor, data[done:], self.size + done)
-        self.size += len(data)
+            self.length = max(self.length, at + done)
+            done += os.pwrite(self._descriptor, data[done:], at + done)
+        self.length = max(self.length, at + done)
 
     def sync(self) -> None:
         os.fdatasync(self._descriptor)
 
-    def cut(self, size: int) -> None:
-        os.ftruncate(self._descriptor, size)
-        self.size = size
+    def reserve(self, length: int) -> None:
+        try:
+            os.posix_fallocate(self._descriptor, self.length, length - self.length)
+        except OSError as error:
+            os.ftruncate(self._descriptor, self.length)  # it may have got a part of it
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+            os.ftruncate(self._descriptor, length)  # a file system that cannot claim space: the NUL bytes must do
+        self.length = length
+
+    def cut(self, length: int) -> None:
+        os.ftruncate(self._descriptor, length)
+        self.length = length
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        self._file.close()
+
+
+def _opener(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+
+def _read_around(file: io.FileIO, start: int, count: int) -> bytes:
+    """Page by page; a page that the medium cannot read as NUL bytes."""
+    end = os.fstat(file.fileno()).st_size
+    end = end if count < 0 else min(end, start + count)
+    out = bytearray()
+    for at in range(start, end, PAGE):
+        size = min(PAGE, end - at)
+        try:
+            out += os.pread(file.fileno(), size, at).ljust(size, b"\0")
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            out += bytes(size)
+    return bytes(out)
 
 
 class OsFiles:
-    """The operating system's own."""
+    """The operating system's own. The lock on an open file is advisory (flock) and ends with its process."""
 
-    def append_to(self, path: Path) -> AppendFile:
-        return _OsAppendFile(path)
+    def open(self, path: Path) -> OpenFile:
+        while True:
+            file = io.FileIO(str(path), "r+", opener=_opener)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._is_at(file, path):
+                    return _OsFile(file)
+            except BlockingIOError as error:
+                file.close()
+                raise BlockingIOError(error.errno, "somebody else has it open for writing", str(path)) from None
+            except BaseException:
+                file.close()
+                raise
+            file.close()  # its writer replaced it between our opening it and its closing it
+
+    @staticmethod
+    def _is_at(file: io.FileIO, path: Path) -> bool:
+        try:
+            return os.path.samestat(os.fstat(file.fileno()), path.stat())
+        except FileNotFoundError:
+            return False
 
     def read(self, path: Path, start: int = 0, count: int = -1) -> bytes:
-        with open(path, "rb", buffering=0) as file:
-            if start:
-                file.seek(start)
-            return file.read(count) or b""
+        with io.FileIO(str(path)) as file:
+            try:
+                if start:
+                    file.seek(start)
+                return file.read(count) or b""
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                return _read_around(file, start, count)
 
     def size(self, path: Path) -> int:
         return path.stat().st_size
+
+    def identity(self, path: Path) -> int:
+        return path.stat().st_ino
 
     def names(self, directory: Path) -> list[str]:
         return sorted(os.listdir(directory))
 
     def make_directory(self, path: Path) -> None:
-        path.mkdir(mode=0o750, parents=True, exist_ok=True)
+        missing = [place for place in (path, *path.parents) if not place.exists()]
+        for place in reversed(missing):
+            place.mkdir(mode=0o750, exist_ok=True)
+            self.sync_directory(place.parent)
 
     def replace(self, source: Path, target: Path) -> None:
         os.replace(source, target)

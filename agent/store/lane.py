@@ -14,67 +14,15 @@ from __future__ import annotations
 import contextlib
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
 from agent.store.files import Files
-from agent.store.journal import NEW_SUFFIX, Journal, Repair, scanned
+from agent.store.journal import DAMAGED, NEW_SUFFIX, Journal, Repair, Scanned, scanned
+from agent.store.segment import Content, Segment, When, payload_of
 
 SEGMENT_NAME = re.compile(r"(\d{16})\.journal")
-TABLE = "_default"  # TinyDB's own default, so that an operator's JournalDB(segment).all() shows the records
-
-_tables = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
-def payload_of(first: int, records: list[bytes]) -> bytes:
-    """The transaction that stores encoded records at positions from `first` on."""
-    documents = b",".join([b'"%d":%b' % (position, record) for position, record in enumerate(records, first)])
-    return b'{"%b":{%b}}' % (TABLE.encode(), documents)
-
-
-@dataclass(slots=True)
-class Segment:
-    """One file of a lane: the first position that it may hold, and its bytes."""
-
-    first: int
-    size: int
-
-
-@dataclass(slots=True)
-class Content:
-    """The records of one segment, in memory, in the order of their positions."""
-
-    first: int
-    positions: list[int] = field(default_factory=list)
-    records: list[bytes] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, first: int, payloads: Iterable[bytes]) -> Content:
-        """The records that these transactions leave, whoever wrote them: an operator may have removed some."""
-        documents: dict[int, bytes] = {}
-        for payload in payloads:
-            with contextlib.suppress(msgspec.DecodeError, ValueError):  # no records of ours: nothing to read in it
-                change = _tables(payload).get(TABLE, msgspec.Raw(b"{}"))
-                for key, raw in _tables(change).items():
-                    documents[int(key)] = bytes(raw)
-        kept = sorted(position for position, record in documents.items() if record != b"null")
-        return cls(first, kept, [documents[position] for position in kept])
-
-    def add(self, position: int, record: bytes) -> None:
-        self.positions.append(position)
-        self.records.append(record)
-
-    def gaps(self, end: int) -> Iterator[tuple[int, int]]:
-        """First and last position of each run below `end` that is not there."""
-        expected = self.first
-        for position in [*self.positions, end]:
-            if position > expected:
-                yield expected, position - 1
-            expected = position + 1
 
 
 class Lane(Protocol):
@@ -88,6 +36,9 @@ class Lane(Protocol):
     def first(self) -> int:
         """The lowest position that the lane may still hold."""
 
+    def prepare(self) -> int:
+        """Called before positions are claimed. Returns the room: of this the newest segment's length is now a multiple."""
+
     def append(self, records: list[bytes]) -> int:
         """Store encoded records as one transaction, on the medium when this returns. Returns the first one's position."""
 
@@ -97,111 +48,161 @@ class Lane(Protocol):
     def rotate(self) -> None:
         """Close the newest segment and begin one at the next position."""
 
-    def remove_oldest(self) -> tuple[int, int]:
-        """Remove the oldest segment. Returns the first position that it could hold and the first one behind it."""
+    def remove_oldest(self) -> None:
+        """Remove the oldest segment. It is not read again, also when the medium refuses to let it go."""
+
+    def remove_set_aside(self) -> bool:
+        """Remove damage that was set aside; False when there is none."""
 
     def content(self, index: int) -> Content:
         """The records of a segment (an index into `segments`)."""
+
+    def newest(self, index: int) -> When | None:
+        """When the last record of a segment came, if it says so."""
 
     def close(self) -> None:
         """Give the handle back."""
 
 
-def read(lane: Lane, start: int, limit: int, max_bytes: int) -> list[tuple[int, bytes]]:
-    """Up to `limit` records from position `start` on, about `max_bytes` in all but at least one, with their positions."""
+def read(lane: Lane, start: int, stop: int, limit: int, max_bytes: int, beyond: Container[int] = ()) -> list[tuple[int, bytes]]:
+    """Up to `limit` records with their positions, from `start` to below `stop`, but none that `beyond` names.
+
+    About `max_bytes` in all, but at least one.
+    """
     out: list[tuple[int, bytes]] = []
-    total = 0
-    begin = max(0, bisect_right(lane.segments, start, key=lambda segment: segment.first) - 1)
-    for index in range(begin, len(lane.segments)):
+    index = max(0, bisect_right(lane.segments, start, key=lambda segment: segment.first) - 1)
+    while index < len(lane.segments) and len(out) < limit and max_bytes > 0:
         content = lane.content(index)
-        for at in range(bisect_left(content.positions, start), len(content.positions)):
-            record = content.records[at]
-            total += len(record)
-            if out and (len(out) >= limit or total > max_bytes):
-                return out
-            out.append((content.positions[at], record))
+        begin, end = bisect_left(content.positions, start), bisect_left(content.positions, stop)
+        if not beyond:  # as it should be: no receipt has overtaken another
+            end = min(end, begin + limit - len(out))
+        records = content.records[begin:end]
+        size = sum(map(len, records))
+        if not beyond and size <= max_bytes:
+            out += zip(content.positions[begin:end], records, strict=True)
+            max_bytes -= size
+        else:
+            max_bytes = _pick(zip(content.positions[begin:end], records, strict=True), out, limit, max_bytes, beyond)
+        index += 1
     return out
 
 
-class DiskLane:
-    """One lane's segments in a directory of their own. Raises OSError as the file system does; nothing is half stored then."""
+def _pick(
+    records: Iterable[tuple[int, bytes]], out: list[tuple[int, bytes]], limit: int, max_bytes: int, beyond: Container[int]
+) -> int:
+    """One after another, while there is room for them; returns the bytes that are left, 0 when there are none."""
+    for position, record in records:
+        if position in beyond:
+            continue
+        if out and (len(out) == limit or len(record) > max_bytes):
+            return 0
+        out.append((position, record))
+        max_bytes -= len(record)
+    return max(0, max_bytes)
 
-    def __init__(
-        self,
-        directory: Path,
-        files: Files,
-        segment_bytes: int,
-        lost: Callable[[int, int, Repair], None],
-    ) -> None:
+
+class DiskLane:
+    """One lane's segments in a directory of their own.
+
+    `lost` is told first and last position of each run that damage cost.
+    """
+
+    def __init__(self, directory: Path, files: Files, segment_bytes: int, room: int, lost: Callable[[int, int], None]) -> None:
         self.directory = directory
         self._files = files
-        self._segment_bytes = segment_bytes
+        self._segment_bytes, self._room = segment_bytes, room
         self._lost = lost
         self.segments: list[Segment] = []
-        self.size = 0  # bytes of all segments
+        self.size = 0  # bytes of all segments, and of damage set aside
         self.next = 1  # the position that is given next
+        self.is_new = False  # there was no segment
+        self.lost_end = False  # the newest segment's end is damaged
+        self.found_size = 0  # the newest segment's, before it was opened
+        self._set_aside: list[tuple[Path, int]] = []
         self._journal: Journal
         self._newest: Content
         self._read: Content | None = None
 
-    def open(self, at_least: int, after_damage: int) -> Repair:
+    def open(self, at_least: int) -> Repair:
         """Open for appending. Returns what that cost in the newest segment; the others are looked at when they are read.
 
-        `at_least` is the lowest position that may be given next, as far as others know; `after_damage` one that was
-        certainly never given, for a lane whose own end cannot be read.
+        `next` is then the first position behind what is there, and `at_least` for an empty lane.
         """
         self._files.make_directory(self.directory)
         for name in self._files.names(self.directory):
+            path = self.directory / name
             if name.endswith(NEW_SUFFIX):
-                self._files.remove(self.directory / name)
+                self._files.remove(path)
             elif found := SEGMENT_NAME.fullmatch(name):
-                self.segments.append(Segment(int(found[1]), self._files.size(self.directory / name)))
+                self.segments.append(Segment(int(found[1]), self._files.size(path)))
+            elif DAMAGED in name:
+                self._set_aside.append((path, self._files.size(path)))
+        self.size = sum(segment.size for segment in self.segments) + sum(size for _, size in self._set_aside)
         if not self.segments:
+            self.is_new = True
             self._begin_segment(at_least)
             return Repair()
-        newest = self.segments[-1]
-        self._journal = Journal(self._path(newest.first), self._files)
+        return self._open_newest(self.segments[-1])
+
+    def _open_newest(self, newest: Segment) -> Repair:
+        self._journal = Journal(self._path(newest.first), self._files, self._room)
+        self.found_size = newest.size
         payloads, repair = self._journal.open()
+        self.lost_end = repair.tail_damaged or newest.size == 0  # no segment is named before it is whole
         self._newest = Content.of(newest.first, payloads)
-        newest.size = self._journal.size
-        behind = self._newest.positions[-1] + 1 if self._newest.positions else newest.first
-        self.next = max(behind, at_least, after_damage if repair.tail_damaged else 0)
+        self.next = self._newest.end
+        self._note_size(newest)
+        self._note_set_aside(repair)
         if repair.damaged_spans:
-            self._tell(self._newest, self.next if repair.tail_damaged else behind, repair)
-        self.size = sum(segment.size for segment in self.segments)
+            self._tell(self._newest, self.next)
         return repair
+
+    def skip_to(self, position: int) -> None:
+        """Begin not below `position`."""
+        self.next = max(self.next, position)
 
     def _path(self, first: int) -> Path:
         return self.directory / f"{first:016d}.journal"
 
     def _begin_segment(self, first: int) -> None:
-        journal = Journal(self._path(first), self._files)
-        journal.open()
+        journal = Journal(self._path(first), self._files, self._room)
+        journal.create()
         self._journal = journal
         self._newest = Content(first)
         self.segments.append(Segment(first, journal.size))
         self.size += journal.size
         self.next = first
 
-    def _tell(self, content: Content, end: int, repair: Repair) -> None:
+    def _note_size(self, segment: Segment) -> None:
+        self.size += self._journal.size - segment.size
+        segment.size = self._journal.size
+
+    def _note_set_aside(self, repair: Repair) -> None:
+        if repair.set_aside and all(path != repair.set_aside for path, _ in self._set_aside):
+            self._set_aside.append((repair.set_aside, repair.damaged_bytes))
+            self.size += repair.damaged_bytes
+
+    def _tell(self, content: Content, end: int) -> None:
         for first, last in content.gaps(end):
-            self._lost(first, last, repair)
+            self._lost(first, last)
 
     @property
     def first(self) -> int:
         return self.segments[0].first
 
+    def prepare(self) -> int:
+        self._journal.prepare()
+        self._note_size(self.segments[-1])
+        return self._room
+
     def append(self, records: list[bytes]) -> int:
         payload = payload_of(self.next, records)
-        newest = self.segments[-1]
-        if newest.size + len(payload) > self._segment_bytes and self._newest.positions:
+        if self._journal.used + len(payload) > self._segment_bytes and self._newest.positions:
             self.rotate()
-            newest = self.segments[-1]
         first = self.next
         self._journal.append(payload)
         self.next = first + len(records)
-        self.size += self._journal.size - newest.size
-        newest.size = self._journal.size
+        self._note_size(self.segments[-1])
         for position, record in enumerate(records, first):
             self._newest.add(position, record)
         return first
@@ -212,43 +213,70 @@ class DiskLane:
         return first
 
     def rotate(self) -> None:
-        old = self._journal
+        old, segment = self._journal, self.segments[-1]
+        used, segment.newest = old.used, self._newest.newest()
         self._begin_segment(self.next)
         old.close()
+        self.size += used - segment.size
+        segment.size = used
 
-    def remove_oldest(self) -> tuple[int, int]:
+    def remove_oldest(self) -> None:
         if len(self.segments) == 1:
             self.rotate()
-        oldest = self.segments[0]
-        self._files.remove(self._path(oldest.first))
+        oldest = self.segments.pop(0)
         self.size -= oldest.size
-        del self.segments[0]
-        return oldest.first, self.segments[0].first
+        self._files.remove(self._path(oldest.first))
+
+    def remove_set_aside(self) -> bool:
+        if not self._set_aside:
+            return False
+        path, size = self._set_aside[0]
+        self._files.remove(path)
+        self.size -= size
+        del self._set_aside[0]
+        return True
 
     def content(self, index: int) -> Content:
         segment = self.segments[index]
         if index == len(self.segments) - 1:
             return self._newest
-        if self._read is not None and self._read.first == segment.first:
-            return self._read
-        found = scanned(self._files.read(self._path(segment.first)))
-        content = Content.of(segment.first, found.payloads)
-        if found.damages:
-            self._tell(content, self.segments[index + 1].first, self._heal(segment))
-        self._read = content  # in the place of the one that was read before
+        if self._read is None or self._read.first != segment.first:
+            self._read = self._load(index)  # in the place of the one that was read before
+        return self._read
+
+    def _load(self, index: int) -> Content:
+        segment, stop = self.segments[index], self.segments[index + 1].first
+        found = self._scanned(segment)
+        content = Content.of(segment.first, found.payloads, stop)
+        if found.damages or found.torn or not segment.size:
+            self._heal(segment, content, stop)
         return content
 
-    def _heal(self, segment: Segment) -> Repair:
-        journal = Journal(self._path(segment.first), self._files)
+    def _scanned(self, segment: Segment) -> Scanned:
         try:
+            return scanned(self._files.read(self._path(segment.first)))
+        except FileNotFoundError:  # somebody removed it: its positions are a gap for whoever reads
+            return scanned(b"")
+
+    def _heal(self, segment: Segment, content: Content, stop: int) -> None:
+        journal = Journal(self._path(segment.first), self._files, self._room)
+        repair = Repair(damaged_spans=1)
+        with contextlib.suppress(OSError):  # a medium that cannot be written can still be read; it is healed another time
             _, repair = journal.open()
-            self.size += journal.size - segment.size
-            segment.size = journal.size
-        except OSError:  # a medium that cannot be written can still be read; it is healed another time
-            repair = Repair()
-        finally:
             journal.close()
-        return repair
+            self.size += journal.used - segment.size
+            segment.size = journal.used
+        self._note_set_aside(repair)
+        self._tell(content, stop)
+
+    def newest(self, index: int) -> When | None:
+        if index == len(self.segments) - 1:
+            return self._newest.newest()
+        segment = self.segments[index]
+        if segment.newest is None:
+            content = self._read if self._read is not None and self._read.first == segment.first else self._load(index)
+            segment.newest = content.newest()
+        return segment.newest
 
     def close(self) -> None:
         self._journal.close()

@@ -2,44 +2,40 @@
 
 Invariants
 - A record that `append` returned for is read again until each uplink has settled it, or a Loss names its position.
-- Room is made in one order: delivered history, waiting readings, waiting summaries. Waiting alarms are never removed: when
-  nothing else is left, the first are kept and the newest refused, as a Loss.
-- A lane never makes room at the cost of one that matters more.
+- A position that was given is never given again in the same epoch: what a damaged medium may have forgotten is skipped.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import msgspec
 
 from agent.records import Body, Envelope, Receipt, Stamp
-from agent.store import ALARMS, DEAD, LANES, READINGS, SUMMARIES
-from agent.store.cursor import Cursor
+from agent.store import ALARMS, DEAD, LANES, Status
+from agent.store.cursor import TABLE as CURSORS
+from agent.store.cursor import WINDOW, Cursor, Cursors
+from agent.store.flash import TABLE as FLASH
+from agent.store.flash import FlashLedger
 from agent.store.lane import Lane, read
 from agent.store.losses import Losses
+from agent.store.marks import TABLE as LANE_MARKS
+from agent.store.marks import Marks, marks_of
 from agent.store.notes import Changes, Notes
+from agent.store.room import SLACK, Bounds, Room
 
-DAY = 86_400.0
-RESERVE = 4096  # positions claimed at once, so that a lane with a damaged end knows what was certainly never given
-SLACK = 64 * 1024  # bytes above the budget that only Loss records may use
-PRIORITY = {ALARMS: 0, SUMMARIES: 1, READINGS: 2, DEAD: 3}  # a lane makes room only at the cost of those behind it
-HISTORY_ORDER = (READINGS, DEAD, SUMMARIES, ALARMS)
+__all__ = ["Bounds", "LaneStore"]
+
+REFUSED = "full"
+UNREADABLE = "unreadable"
+MISSING = "missing"
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(Envelope).decode
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What the store may use."""
-
-    budget: int  # bytes, of everything
-    free_floor: int  # bytes that must stay free on the file system
-    keep_days: float  # delivered records stay so long as history
-    keep_bytes: int  # and no more than this of them
 
 
 class LaneStore:
@@ -49,200 +45,220 @@ class LaneStore:
         self,
         gateway: str,
         epoch: str,
-        uplinks: Sequence[str],
         lanes: Mapping[str, Lane],
+        cursors: Cursors,
         notes: Notes,
         losses: Losses,
         bounds: Bounds,
         free: Callable[[], int],
+        flash: FlashLedger | None = None,
     ) -> None:
-        self.gateway, self.epoch = gateway, epoch
-        self._lanes, self._notes, self._losses, self._bounds, self._free = lanes, notes, losses, bounds, free
-        saved = notes.recall("cursors")
-        self._cursors = {
-            (uplink, lane): Cursor(saved.get(f"{uplink}/{lane}", {}).get("floor", lanes[lane].first))
-            for uplink in uplinks
-            for lane in LANES
-        }
-        self._saved = {key: cursor.floor for key, cursor in self._cursors.items()}
-        self._reserved = {key: document["reserved"] for key, document in notes.recall("lanes").items()}
-
-    def append(self, lane: str, bodies: Sequence[Body], stamp: Stamp) -> int:
-        records = self._encoded(lane, bodies, stamp)
-        if not self._make_room(lane, sum(map(len, records))):
-            first = self._lanes[lane].skip(len(bodies))
-            self._losses.add(lane, first, first + len(bodies) - 1, len(bodies), "full")
-            return first
-        self._reserve(lane, len(bodies))
-        first = self._lanes[lane].append(records)
-        self._report_losses(stamp)
-        return first
-
-    def _encoded(self, lane: str, bodies: Sequence[Body], stamp: Stamp) -> list[bytes]:
-        first = self._lanes[lane].next
-        return [
-            encode(Envelope(self.gateway, self.epoch, lane, position, stamp.boot, stamp.mono, stamp.at, stamp.synced, body))
-            for position, body in enumerate(bodies, first)
-        ]
-
-    def _reserve(self, lane: str, count: int) -> None:
-        behind = self._lanes[lane].next + count
-        if behind > self._reserved.get(lane, 0):
-            reserved = behind + RESERVE
-            self._notes.remember({"lanes": {lane: {"reserved": reserved}}})
-            self._reserved[lane] = reserved
-
-    # Room ---------------------------------------------------------------------------------------------------------------
+        self.gateway, self.epoch, self.losses, self.flash = gateway, epoch, losses, flash
+        self._lanes, self._cursors, self._notes = lanes, cursors, notes
+        self._room = Room(lanes, notes, losses, bounds, cursors, partial(self._save, {}, with_flash=False), free)
+        self._marks = {lane: marks_of(notes, lane) for lane in LANES}
+        self._heads = {lane: encode(_Head(gateway, epoch, lane))[:-1] for lane in LANES}
+        for name in LANES:
+            cursors.begin(name, lanes[name].first, lanes[name].next)
+        self._room.finish_evictions()
 
     @property
     def size(self) -> int:
         """Bytes of everything that is kept."""
-        return sum(lane.size for lane in self._lanes.values()) + self._notes.size
+        return self._room.size
 
-    def _make_room(self, lane: str, need: int, slack: int = 0) -> bool:
-        while self.size + need > self._bounds.budget + slack or self._free() - need < self._bounds.free_floor:
-            if not self._evict(lane):
-                return False
-        return True
+    @property
+    def status(self) -> Status:
+        total, per_day = (self.flash.total, self.flash.per_day) if self.flash else (0, 0.0)
+        made = {name: self._lanes[name].next - 1 for name in LANES}
+        return Status(self.size, made, dict(self.losses.count), total, per_day)
 
-    def _evict(self, lane: str) -> bool:
-        """Remove one segment that matters less than what `lane` wants to store; False when there is none."""
-        for name in HISTORY_ORDER:
-            if self._has_history(name):
-                self._lanes[name].remove_oldest()
-                return True
-        for name in (READINGS, SUMMARIES):
-            held = self._lanes[name]
-            if PRIORITY[lane] <= PRIORITY[name] and held.next > self._delivered(name) and _holds_records(held):
-                self._lose_oldest(name)
-                return True
-        return False
+    # Appending ----------------------------------------------------------------------------------------------------------
 
-    def _has_history(self, name: str) -> bool:
-        lane = self._lanes[name]
-        behind = lane.segments[1].first if len(lane.segments) > 1 else lane.next
-        return behind <= self._delivered(name) and _holds_records(lane)
+    def append(self, lane: str, bodies: Sequence[Body], stamp: Stamp) -> int:
+        return self.extend(lane, [(body, stamp) for body in bodies])
 
-    def _delivered(self, name: str) -> int:
-        """Everything below this position was settled by every uplink."""
-        return min(
-            (cursor.floor for (_, lane), cursor in self._cursors.items() if lane == name),
-            default=self._lanes[name].next,
-        )
+    def extend(self, lane: str, entries: Sequence[tuple[Body, Stamp]]) -> int:
+        records = self._encoded(lane, entries)
+        if not self._room.make(lane, sum(map(len, records))):
+            return self.lose(lane, len(entries), REFUSED)
+        self._claim(lane, len(entries))
+        first = self._lanes[lane].append(records)
+        if self.losses.untold:
+            with contextlib.suppress(OSError):  # what was asked for is done; `tidy` tells them
+                self._tell_losses(entries[-1][1])
+        return first
 
-    def _lose_oldest(self, name: str) -> None:
-        lane = self._lanes[name]
-        if len(lane.segments) == 1:
-            lane.rotate()
-        first = max(lane.first, self._delivered(name))
-        last = lane.segments[1].first - 1
-        self._losses.add(name, first, last, last - first + 1, "evicted")
-        lane.remove_oldest()
+    def lose(self, lane: str, count: int, why: str) -> int:
+        first = self._lanes[lane].skip(count)
+        self.losses.add(lane, first, first + count - 1, why)
+        return first
 
-    def _report_losses(self, stamp: Stamp) -> None:
+    def _encoded(self, lane: str, entries: Sequence[tuple[Body, Stamp]]) -> list[bytes]:
+        """The envelopes as JSON: what all of them share is encoded once."""
+        head, records, last, middle = self._heads[lane], [], None, b""
+        for position, (body, stamp) in enumerate(entries, self._lanes[lane].next):
+            if stamp is not last:
+                middle = encode(_Middle(stamp.boot, stamp.mono, stamp.at, stamp.synced))[1:-1]
+                last = stamp
+            records.append(b'%b,"position":%d,%b,"body":%b}' % (head, position, middle, encode(body)))
+        return records
+
+    def _claim(self, lane: str, count: int) -> None:
+        """Claim positions in advance, so that a lane that lost its end knows which were certainly never given."""
+        held, marks = self._lanes[lane], self._marks[lane]
+        if held.next + count <= marks.reserved:
+            return
+        self._remember({}, {lane: marks.claimed(held.next, count, held.prepare())})
+
+    def _tell_losses(self, stamp: Stamp) -> None:
         """Put what was lost on its way to the platform, as soon as there is room for it."""
-        waiting = self._losses.waiting()
+        waiting = self.losses.waiting()
         if not waiting:
             return
-        records = self._encoded(ALARMS, [loss for _, loss in waiting], stamp)
-        if self._make_room(ALARMS, sum(map(len, records)), SLACK):
-            self._reserve(ALARMS, len(waiting))
+        records = self._encoded(ALARMS, [(loss, stamp) for _, loss in waiting])
+        if self._room.make(ALARMS, sum(map(len, records)), SLACK):
+            self._claim(ALARMS, len(waiting))
             self._lanes[ALARMS].append(records)
-            self._losses.reported([key for key, _ in waiting])
+            self.losses.told([key for key, _ in waiting])
 
     # Delivery -----------------------------------------------------------------------------------------------------------
 
     def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
-        cursor = self._cursors[uplink, lane]
-        while True:
+        cursor, held = self._cursors.of(uplink, lane), self._lanes[lane]
+        while cursor.floor < held.next:
             start = cursor.floor
-            records = read(self._lanes[lane], start, limit + len(cursor.beyond), max_bytes)
-            cursor.pass_gap(records[0][0] if records else self._lanes[lane].next)
-            fresh = [record for record in records if record[0] >= cursor.floor and record[0] not in cursor.beyond]
-            envelopes = [envelope for record in fresh[:limit] if (envelope := self._envelope(lane, *record, cursor))]
-            if envelopes or cursor.floor == start or not records:
-                return envelopes
+            stop = min(start + WINDOW, held.next)
+            records = read(held, start, stop, limit, max_bytes, cursor.beyond)
+            end = records[-1][0] + 1 if records else stop
+            self._explain_gaps(lane, cursor, records, end)
+            cursor.pass_gap(records[0][0] if records else end)
+            envelopes = self._decoded(lane, records, cursor)
+            if envelopes or cursor.floor == start:
+                return _of_one_epoch(envelopes)
+        return []
 
-    def _envelope(self, lane: str, position: int, record: bytes, cursor: Cursor) -> Envelope | None:
-        try:
-            return decode(record)
-        except msgspec.DecodeError:  # whole by its checksum and still no envelope of ours: never to be read again
-            self._losses.add(lane, position, position, 1, "unreadable")
-            cursor.settle((position,))
-            return None
+    def _explain_gaps(self, lane: str, cursor: Cursor, records: Sequence[tuple[int, bytes]], end: int) -> None:
+        """What is not there to be read must have a Loss to its name."""
+        start = cursor.floor
+        if end - start == len(records):
+            return
+        expected = start
+        for position in sorted({position for position, _ in records} | {at for at in cursor.beyond if at < end} | {end}):
+            if position > expected:
+                self.losses.add(lane, expected, position - 1, MISSING)
+            expected = position + 1
+
+    def _decoded(self, lane: str, records: Sequence[tuple[int, bytes]], cursor: Cursor) -> list[Envelope]:
+        with contextlib.suppress(msgspec.DecodeError):
+            return [decode(record) for _, record in records]
+        envelopes = []
+        for position, record in records:
+            try:
+                envelopes.append(decode(record))
+            except msgspec.DecodeError:  # whole by its checksum and still no envelope of ours: never to be read again
+                self.losses.add(lane, position, position, UNREADABLE)
+                cursor.settle((position,))
+        return envelopes
 
     def settle(self, uplink: str, lane: str, receipt: Receipt) -> None:
+        cursor, stop = self._cursors.of(uplink, lane), self._lanes[lane].next
+        cursor.settle([position for position in receipt.accepted if position < stop])
         if receipt.rejected:
-            self._bury(lane, receipt)
-        self._cursors[uplink, lane].settle((*receipt.accepted, *receipt.rejected))
+            rejected = [position for position in receipt.rejected if position < stop]
+            self._bury(lane, rejected, receipt.why)
+            cursor.settle(rejected)
 
-    def _bury(self, lane: str, receipt: Receipt) -> None:
-        why = b'{"why":' + encode(receipt.why) + b","
-        wanted = set(receipt.rejected)
-        found = read(self._lanes[lane], min(wanted), max(wanted) - min(wanted) + 1, self._bounds.budget)
-        records = [why + record[1:] for position, record in found if position in wanted]
-        if records and self._make_room(DEAD, sum(map(len, records))):
+    def _bury(self, lane: str, positions: Sequence[int], why: str) -> None:
+        wanted = set(positions)
+        reason = b'{"why":' + encode(why) + b","
+        first, last = min(wanted, default=0), max(wanted, default=-1)
+        found = read(self._lanes[lane], first, last + 1, len(wanted), 2**31, _Others(wanted))
+        records = [reason + record[1:] for _, record in found]
+        if records and self._room.make(DEAD, sum(map(len, records))):
             self._lanes[DEAD].append(records)
 
     def backlog(self, uplink: str) -> dict[str, int]:
-        cursors = {lane: self._cursors[uplink, lane] for lane in LANES}
+        cursors = {lane: self._cursors.of(uplink, lane) for lane in LANES}
         return {
-            name: self._lanes[name].next - max(cursor.floor, self._lanes[name].first) - len(cursor.beyond)
-            for name, cursor in cursors.items()
+            lane: max(0, self._lanes[lane].next - max(cursor.floor, self._lanes[lane].first) - len(cursor.beyond))
+            for lane, cursor in cursors.items()
         }
 
     # Notes and upkeep ---------------------------------------------------------------------------------------------------
 
     def remember(self, changes: Changes) -> None:
-        self._notes.remember(changes)
+        self._remember(changes, {})
 
     def recall(self, table: str) -> dict[str, dict[str, Any]]:
         return self._notes.recall(table)
 
+    def _remember(self, changes: Changes, claims: Mapping[str, Marks]) -> None:
+        """Whatever is saved, how far the lanes have come goes with it: it costs nothing more then."""
+        marks = {lane: claims.get(lane) or held.reached(self._lanes[lane].next) for lane, held in self._marks.items()}
+        moved = {lane: mark for lane, mark in marks.items() if mark != self._marks[lane]}
+        if changes or moved:
+            self._notes.remember({**changes, LANE_MARKS: {lane: msgspec.structs.asdict(mark) for lane, mark in moved.items()}})
+            self._marks.update(moved)
+
     def tidy(self, stamp: Stamp) -> None:
-        self._save_cursors()
-        self._losses.save()
-        self._report_losses(stamp)
-        for name in HISTORY_ORDER:
-            while self._has_history(name) and self._outlived(name, stamp):
-                self._lanes[name].remove_oldest()
+        self._room.look_again()
+        if self.flash is not None:
+            self.flash.note(stamp)
+        due = self.flash is not None and self.flash.due(stamp)
+        self._save({}, with_flash=due)
+        self.losses.save()
+        self._tell_losses(stamp)
+        self._room.retire(stamp)
 
-    def _save_cursors(self) -> None:
-        moved = {key: cursor.floor for key, cursor in self._cursors.items() if cursor.floor != self._saved[key]}
-        if moved:
-            self._notes.remember({"cursors": {"/".join(key): {"floor": floor} for key, floor in moved.items()}})
-            self._saved.update(moved)
-
-    def _outlived(self, name: str, stamp: Stamp) -> bool:
-        lane = self._lanes[name]
-        if len(lane.segments) == 1:
-            return False
-        if sum(self._history_bytes(each) for each in self._lanes) > self._bounds.keep_bytes:
-            return True
-        content = lane.content(0)
-        if not content.records:
-            return True
-        newest = msgspec.json.decode(content.records[-1], type=_When)
-        return stamp.synced and newest.synced and stamp.at - newest.at > self._bounds.keep_days * DAY
-
-    def _history_bytes(self, name: str) -> int:
-        delivered, lane = self._delivered(name), self._lanes[name]
-        following = lane.segments[1:]
-        return sum(segment.size for segment, behind in zip(lane.segments, following, strict=False) if behind.first <= delivered)
+    def _save(self, claims: Mapping[str, Marks], *, with_flash: bool) -> None:
+        changes: dict[str, Mapping[str, dict[str, Any] | None]] = {}
+        if moved := self._cursors.moved():
+            changes[CURSORS] = moved
+        if with_flash and self.flash is not None:
+            changes[FLASH] = self.flash.documents()
+        if changes or claims:
+            self._remember(changes, claims)
+            self._cursors.saved()
 
     def close(self) -> None:
+        """Raises OSError when the medium refuses the last notes: the next opening then takes this end for a crash."""
         try:
-            self._save_cursors()
+            self._save({lane: held.closed(self._lanes[lane].next) for lane, held in self._marks.items()}, with_flash=True)
         finally:
             for lane in self._lanes.values():
                 lane.close()
             self._notes.close()
 
 
-class _When(msgspec.Struct):
+def _of_one_epoch(envelopes: list[Envelope]) -> list[Envelope]:
+    if not envelopes or envelopes[-1].epoch == envelopes[0].epoch:  # epochs follow one another in a lane
+        return envelopes
+    return list(takewhile(lambda envelope: envelope.epoch == envelopes[0].epoch, envelopes))
+
+
+class _Head(msgspec.Struct):
+    """The fields of an Envelope before its position …"""
+
+    gateway: str
+    epoch: str
+    lane: str
+
+
+class _Middle(msgspec.Struct):
+    """… and those between its position and its body."""
+
+    boot: str
+    mono: float
     at: float
     synced: bool
 
 
-def _holds_records(lane: Lane) -> bool:
-    return len(lane.segments) > 1 or bool(lane.content(0).records)
+class _Others:
+    """Every position but these."""
+
+    def __init__(self, positions: set[int]) -> None:
+        self._positions = positions
+
+    def __contains__(self, position: object) -> bool:
+        return position not in self._positions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.store.lane import Content, Segment
+from agent.store.segment import Content, Segment, When
 
 OVERHEAD = 100  # bytes that a record costs in memory beside its own
 
@@ -20,6 +20,9 @@ class MemoryLane:
     @property
     def first(self) -> int:
         return self.segments[0].first
+
+    def prepare(self) -> int:
+        return 1
 
     def append(self, records: list[bytes]) -> int:
         size = sum(len(record) + OVERHEAD for record in records)
@@ -42,15 +45,19 @@ class MemoryLane:
         self._contents.append(Content(self.next))
         self.segments.append(Segment(self.next, 0))
 
-    def remove_oldest(self) -> tuple[int, int]:
+    def remove_oldest(self) -> None:
         if len(self.segments) == 1:
             self.rotate()
-        oldest = self.segments.pop(0)
+        self.size -= self.segments.pop(0).size
         del self._contents[0]
-        self.size -= oldest.size
-        return oldest.first, self.first
+
+    def remove_set_aside(self) -> bool:
+        return False
 
     def content(self, index: int) -> Content:
         return self._contents[index]
+
+    def newest(self, index: int) -> When | None:
+        return self._contents[index].newest()
 
     def close(self) -> None: ...

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
+from zlib import crc32
 
 from agent.store.files import Files
-from agent.store.tiny import JournalStorage
+from agent.store.journal import DAMAGED, ROOM, Repair
+from agent.store.storage import JournalStorage, copied
 from agent.store.transaction import Patch
 
 Changes: TypeAlias = Mapping[str, Mapping[str, dict[str, Any] | None]]
@@ -31,24 +33,48 @@ class Notes(Protocol):
 
 
 class DurableNotes:
-    """Notes in one TinyDB journal. A document carries its name as `key`."""
+    """Notes in one TinyDB journal. A document carries its name as `key`.
 
-    def __init__(self, path: Path, files: Files) -> None:
-        self._storage = JournalStorage(path, files=files)
-        self._ids = {
-            table: {document["key"]: int(doc_id) for doc_id, document in documents.items()}
-            for table, documents in self._storage.tables.items()
-        }
+    Raises BlockingIOError when another process has it open for writing. A journal that is whole but holds no notes is set
+    aside as a file.
+    """
+
+    def __init__(self, path: Path, files: Files, room: int = ROOM) -> None:
+        self.found_size = files.size(path) if path.name in files.names(path.parent) else 0
+        """Bytes of the file before it was opened."""
+        self._storage = self._opened(path, files, room)
         self.repair = self._storage.repair
+        self._ids = {
+            table: {document["key"]: int(doc_id) for doc_id, document in documents.items() if _is_note(doc_id, document)}
+            for table, documents in self._storage.tables.items()
+            if isinstance(documents, dict)
+        }
+
+    @staticmethod
+    def _opened(path: Path, files: Files, room: int) -> JournalStorage:
+        try:
+            storage = JournalStorage(path, files=files, room=room)
+        except ValueError:
+            aside = path.with_name(f"{path.name}{DAMAGED}{crc32(files.read(path)):08x}")
+            files.replace(path, aside)
+            storage = JournalStorage(path, files=files, room=room)
+            storage.repair = Repair(damaged_bytes=files.size(aside), damaged_spans=1, set_aside=aside, tail_damaged=True)
+        try:
+            storage.claim()
+        except BaseException:
+            storage.close()
+            raise
+        return storage
 
     @property
     def size(self) -> int:
         return self._storage.size
 
     def recall(self, table: str) -> dict[str, dict[str, Any]]:
-        documents = (self._storage.read() or {}).get(table, {})
+        documents = self._storage.tables.get(table, {})
         return {
-            document["key"]: {name: value for name, value in document.items() if name != "key"} for document in documents.values()
+            key: copied({name: value for name, value in documents[str(doc_id)].items() if name != "key"})
+            for key, doc_id in self._ids.get(table, {}).items()
         }
 
     def remember(self, changes: Changes) -> None:
@@ -58,7 +84,6 @@ class DurableNotes:
             known = ids[table] = dict(self._ids.get(table, {}))
             behind = max(known.values(), default=0)
             part: dict[str, dict[str, Any] | None] = {}
-            patch[table] = part
             for key, document in documents.items():
                 if document is None:
                     if (doc_id := known.pop(key, None)) is not None:
@@ -67,12 +92,19 @@ class DurableNotes:
                 if key not in known:
                     known[key] = behind = behind + 1
                 part[str(known[key])] = {"key": key, **document}
-        if any(patch.values()):
+            if part:
+                patch[table] = part
+        if patch:
             self._storage.commit(patch)
             self._ids.update(ids)
 
     def close(self) -> None:
         self._storage.close()
+
+
+def _is_note(doc_id: str, document: object) -> bool:
+    """An operator may have put something of another form beside them."""
+    return doc_id.isdecimal() and isinstance(document, dict) and isinstance(document.get("key"), str)
 
 
 class MemoryNotes:

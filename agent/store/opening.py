@@ -9,17 +9,22 @@ import msgspec
 
 from agent.errors import ConfigError
 from agent.store import DEAD, LANES
+from agent.store.cursor import Cursors
 from agent.store.files import Files, OsFiles
-from agent.store.journal import Repair
+from agent.store.flash import FlashLedger, MeteredFiles
+from agent.store.journal import ROOM, Repair
 from agent.store.lane import DiskLane, Lane
-from agent.store.lane_store import Bounds, LaneStore
+from agent.store.lane_store import LaneStore
 from agent.store.losses import Losses
+from agent.store.marks import Marks, marks_of
 from agent.store.memory import MemoryLane
 from agent.store.notes import DurableNotes, MemoryNotes, Notes
+from agent.store.room import Bounds
 
 SEGMENT_BYTES = 256 * 1024
 SEGMENTS_A_BUDGET = 32  # room is made by whole segments: a small budget wants small ones
 STATE = "state.journal"
+DAMAGED_END = "damagedEnd"  # an upper bound: positions are claimed in advance
 
 
 class _Identity(msgspec.Struct):
@@ -40,44 +45,63 @@ def open_durable(
     Raises BlockingIOError when another process has it open, ConfigError when it belongs to another gateway, OSError as the
     file system does.
     """
-    files = files or OsFiles()
+    files = MeteredFiles(files or OsFiles())
     files.make_directory(path)
-    notes = DurableNotes(path / STATE, files)
-    opened: list[DiskLane] = []
+    segment_bytes = min(SEGMENT_BYTES, bounds.budget // SEGMENTS_A_BUDGET)
+    room = min(ROOM, segment_bytes)
+    notes = DurableNotes(path / STATE, files, room)
+    lanes: dict[str, DiskLane] = {}
     try:
+        cursors = Cursors(uplinks, LANES, notes)
+        losses = Losses(notes, cursors.delivered)
         repairs = {STATE: notes.repair}
-        losses = Losses(notes)
-        opened.extend(_open_lane(path, name, files, bounds, notes, losses, repairs) for name in (*LANES, DEAD))
-        lanes = dict(zip((*LANES, DEAD), opened, strict=True))
-        epoch = _epoch(path, gateway, notes, lanes, new_epoch)
+        for name in (*LANES, DEAD):
+            lanes[name] = lane = DiskLane(path / name, files, segment_bytes, room, _teller(losses, name))
+            given = max(marks_of(notes, name).next, cursors.highest(name))
+            repairs[name] = _open_lane(name, lane, marks_of(notes, name), given, losses)
+        epoch = _epoch(path, gateway, notes, lanes, losses, new_epoch)
+        flash = FlashLedger(files, notes)
+        store = LaneStore(gateway, epoch, lanes, cursors, notes, losses, bounds, lambda: files.free(path), flash)
     except BaseException:
-        for lane in opened:
+        for lane in lanes.values():
             lane.close()
         notes.close()
         raise
-    store = LaneStore(gateway, epoch, uplinks, lanes, notes, losses, bounds, lambda: files.free(path))
     return store, {name: repair for name, repair in repairs.items() if repair != Repair()}
 
 
-def _open_lane(
-    path: Path, name: str, files: Files, bounds: Bounds, notes: Notes, losses: Losses, repairs: dict[str, Repair]
-) -> DiskLane:
-    def lost(first: int, last: int, repair: Repair) -> None:
-        why = "damagedEnd" if repair.tail_damaged else "damaged"  # at a damaged end the count is an upper bound
-        losses.add(name, first, last, last - first + 1, why)
-
-    lane = DiskLane(path / name, files, min(SEGMENT_BYTES, bounds.budget // SEGMENTS_A_BUDGET), lost)
-    settled = [document["floor"] for key, document in notes.recall("cursors").items() if key.endswith(f"/{name}")]
-    reserved = notes.recall("lanes").get(name, {}).get("reserved", 1)
-    repairs[name] = lane.open(at_least=max(settled, default=1), after_damage=reserved)
-    return lane
+def _teller(losses: Losses, lane: str) -> Callable[[int, int], None]:
+    return lambda first, last: losses.add(lane, first, last, "damaged")
 
 
-def _epoch(path: Path, gateway: str, notes: Notes, lanes: Mapping[str, Lane], new_epoch: Callable[[], str]) -> str:
-    known = notes.recall("store").get("identity")
-    identity = _Identity(**known) if known else _identity_of_records(lanes)
-    if identity is None:
-        identity = _Identity(gateway, new_epoch())
+def _open_lane(name: str, lane: DiskLane, marks: Marks, given: int, losses: Losses) -> Repair:
+    """Open a lane and find where its positions go on. By what was saved, those below `given` were given."""
+    claimed = max(marks.reserved, given, losses.behind(name))
+    repair = lane.open(at_least=claimed)
+    if lane.is_new:
+        losses.add(name, 1, claimed - 1, DAMAGED_END)
+        return repair
+    unexplained = any(losses.unexplained(name, lane.next, given - 1))
+    lane.lost_end = lane.lost_end or unexplained or marks.contradict(lane.found_size)
+    if lane.lost_end:
+        following = max(claimed, lane.next + 1)
+        losses.add(name, lane.next, following - 1, DAMAGED_END)
+        lane.skip_to(following)
+    else:
+        lane.skip_to(losses.behind(name))
+    return repair
+
+
+def _epoch(
+    path: Path,
+    gateway: str,
+    notes: DurableNotes,
+    lanes: Mapping[str, DiskLane],
+    losses: Losses,
+    new_epoch: Callable[[], str],
+) -> str:
+    known = _saved_identity(notes)
+    identity = known or _identity_of_records(lanes) or _Identity(gateway, "")
     if identity.gateway != gateway:
         raise ConfigError(
             [
@@ -87,9 +111,26 @@ def _epoch(path: Path, gateway: str, notes: Notes, lanes: Mapping[str, Lane], ne
                 )
             ]
         )
-    if not known:
-        notes.remember({"store": {"identity": {"gateway": identity.gateway, "epoch": identity.epoch}}})
+    if known is None or not _is_sound(notes):  # nothing vouches for the lanes' ends, and no position may be used twice
+        identity = _Identity(gateway, new_epoch())
+        for name in LANES:
+            losses.never_given(name, lanes[name].next - 1)
+    if identity != known:
+        notes.remember({"store": {"identity": msgspec.to_builtins(identity)}})
     return identity.epoch
+
+
+def _is_sound(notes: DurableNotes) -> bool:
+    """Whether the notes are all that was noted: undamaged, and not cut behind the claims of a store that was not closed."""
+    marks = [marks_of(notes, lane) for lane in LANES]
+    return not notes.repair.damaged_bytes and not any(mark.contradict(notes.found_size) for mark in marks)
+
+
+def _saved_identity(notes: Notes) -> _Identity | None:
+    try:
+        return msgspec.convert(notes.recall("store").get("identity"), _Identity)
+    except msgspec.ValidationError:
+        return None
 
 
 def _identity_of_records(lanes: Mapping[str, Lane]) -> _Identity | None:
@@ -107,5 +148,7 @@ def _identity_of_records(lanes: Mapping[str, Lane]) -> _Identity | None:
 def open_memory(gateway: str, uplinks: Sequence[str], bounds: Bounds, epoch: str) -> LaneStore:
     """A store that ends with the process. Its positions belong to an epoch of their own."""
     notes = MemoryNotes()
+    cursors = Cursors(uplinks, LANES, notes)
     lanes = {name: MemoryLane(max(1, bounds.budget // SEGMENTS_A_BUDGET)) for name in (*LANES, DEAD)}
-    return LaneStore(gateway, epoch, uplinks, lanes, notes, Losses(notes), bounds, lambda: bounds.free_floor + 2**62)
+    losses = Losses(notes, cursors.delivered)
+    return LaneStore(gateway, epoch, lanes, cursors, notes, losses, bounds, lambda: bounds.free_floor + 2**62)

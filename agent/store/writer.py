@@ -1,7 +1,7 @@
 """The one thread that owns the disk, and its asyncio side: group commit, and a bounded memory for when the disk refuses.
 
     put ──> [ waiting a commit interval ] ──> alarms, summaries, readings, notes ──fdatasync──> done
-                                       └─ OSError ──> memory store (an epoch of its own) ──> disk again, later
+                                       └─ OSError ──> shelter (memory, an epoch of its own) ──> disk again, later
 
 Whoever puts goes on at once; the future that it gets is done when the records are on disk. While the disk refuses, alarms and
 summaries are kept in memory, can be read and sent from there, and move to the disk when it takes them again.
@@ -14,27 +14,33 @@ import errno
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 from agent.errors import StoreUnavailable
 from agent.records import Body, Envelope, Receipt, Stamp
-from agent.store import ALARMS, LANES, Store, lane_of
+from agent.store import ALARMS, LANES, Status, Store, lane_of
+from agent.store.lane_store import LaneStore
 from agent.store.notes import Changes
+from agent.store.shelter import Shelter
 
 T = TypeVar("T")
 
 RETRY_FIRST = 1.0  # s between attempts to use a disk that refused
 RETRY_LIMIT = 30.0
 HELD = 10_000  # puts that may wait for the disk's return; the oldest are told that it did not come
-MOVE = 200  # records moved from memory to disk at once
+PENDING = 20_000  # records that may wait for the thread, which hangs while a medium does; twice as many when alarms come
+BATCH = 5_000  # records that one commit waits for at most
+PORTION = 200  # records of one transaction: room is made for a transaction as a whole, or it is refused as a whole
 
 NO_UPLINK = "disk"
 WORDS = {
     errno.ENOSPC: "full",
     errno.EDQUOT: "full",
+    errno.EFBIG: "full",
     errno.EROFS: "readOnly",
 }  # gateway.store; anything else is "failing"
 
@@ -53,8 +59,12 @@ class _Job:
     done: asyncio.Future[Any]
 
 
+class _Wake:
+    """Commit what waits, now."""
+
+
 class _Stop:
-    pass
+    """Commit what waits, and end."""
 
 
 @dataclass(slots=True)
@@ -62,27 +72,45 @@ class Health:
     """What the writer says about itself; read from any thread."""
 
     word: str = "ok"
+    """A word of the point `gateway.store`."""
     error: str = ""
     commits: int = 0
-    turned: float = field(default_factory=time.monotonic)  # when the thread last went round
+    turned: float = 0.0
+    """Monotonic time at which the thread last went round."""
+    sheltered: int = 0
+    """Bytes of records that are in memory alone."""
+    status: Status = field(default_factory=Status)
+    """Of the store on disk, after the last commit or upkeep."""
 
 
 class Writer:
     """Use as `async with`. Every method belongs to the event loop; the stores belong to the thread.
 
-    Both stores know the same uplinks; without any, the memory store is opened for the uplink `disk`.
+    `open_memory` gives the store for an outage: empty, of a new epoch, for the same uplinks; without any, for `disk`.
     """
 
-    def __init__(self, disk: Store, memory: Store, uplinks: Sequence[str], commit_interval: float) -> None:
-        self._disk, self._memory, self._uplinks = disk, memory, tuple(uplinks) or (NO_UPLINK,)
-        self._interval = commit_interval
-        self.hurry = False  # commit at once: the power is failing
-        self.health = Health()
-        self._queue: queue.SimpleQueue[_Put | _Job | _Stop] = queue.SimpleQueue()
-        self._held: list[_Put] = []  # on no disk yet; their records are in the memory store
-        self._notes: dict[str, dict[str, dict[str, Any] | None]] = {}  # refused by the disk, the latest of each name
-        self._retry_at = 0.0
-        self._retry = RETRY_FIRST
+    def __init__(
+        self,
+        disk: Store,
+        open_memory: Callable[[], LaneStore],
+        uplinks: Sequence[str],
+        commit_interval: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._disk, self._shelter = disk, Shelter(open_memory, tuple(uplinks) or (NO_UPLINK,))
+        self._interval, self._monotonic = commit_interval, monotonic
+        self._hurry = False
+        self.health = Health(turned=monotonic())
+        self._queue: queue.SimpleQueue[_Put | _Job | _Wake | _Stop] = queue.SimpleQueue()
+        self._given, self._taken = 0, 0  # records, counted by the loop and by the thread
+        self._dropped: Counter[str] = Counter()  # records by lane that were not even queued
+        self._dropping = threading.Lock()
+        self._refused = False  # the disk takes nothing; everything goes to the shelter
+        self._held: list[_Put] = []  # on no disk yet; their records are in the shelter
+        self._notes: dict[str, dict[str, dict[str, Any] | None]] = {}  # not on disk yet, the latest of each name
+        self._retry_at, self._retry = 0.0, RETRY_FIRST  # by the stamps' monotonic clock
+        self._last: Stamp | None = None
+        self._postponed: _Job | None = None
         self._loop: asyncio.AbstractEventLoop
         self.crashed: asyncio.Future[None]  # fails when the thread does
         self._thread = threading.Thread(target=self._run, name="store")
@@ -97,47 +125,73 @@ class Writer:
         """Commit what waits, close both stores, end the thread."""
         self._queue.put(_Stop())
         await asyncio.to_thread(self._thread.join)
+        if self.crashed.done() and not self.crashed.cancelled():
+            self.crashed.exception()  # whoever cares has asked by now
 
     # From the event loop ------------------------------------------------------------------------------------------------
 
+    @property
+    def hurry(self) -> bool:
+        """Commit at once, and what waits now: the power is failing."""
+        return self._hurry
+
+    @hurry.setter
+    def hurry(self, hurry: bool) -> None:
+        self._hurry = hurry
+        self._queue.put(_Wake())
+
     def put(self, bodies: Sequence[Body], changes: Changes, stamp: Stamp) -> asyncio.Future[None]:
-        """Store records of any lanes, then notes. The future is done when all of it is on disk; that may take for ever."""
+        """Store records of any lanes, then notes. The future is done when all of it is on disk; that may take for ever.
+
+        It fails with StoreUnavailable when the records, or the puts that wait for a disk, are too many for the memory.
+        """
         done: asyncio.Future[None] = self._loop.create_future()
+        lanes = Counter(map(lane_of, bodies))
+        if self._given - self._taken + len(bodies) > PENDING * (2 if ALARMS in lanes else 1):
+            with self._dropping:
+                self._dropped.update(lanes)
+            done.set_exception(StoreUnavailable("the disk hangs, and too many records wait for it"))
+            return done
+        self._given += len(bodies)
         self._queue.put(_Put(bodies, changes, stamp, done))
         return done
 
     async def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
-        """The next envelopes for an uplink: what is only in memory first."""
+        """The next envelopes for an uplink, all of one epoch: what is only in memory first. Raises StoreUnavailable."""
 
         def work() -> list[Envelope]:
-            return self._memory.read(uplink, lane, limit, max_bytes) or self._disk.read(uplink, lane, limit, max_bytes)
+            return self._shelter.read(uplink, lane, limit, max_bytes) or self._disk.read(uplink, lane, limit, max_bytes)
 
         return await self._call(work)
 
     async def settle(self, uplink: str, lane: str, epoch: str, receipt: Receipt) -> None:
-        """Take note of a receipt for envelopes of one epoch."""
-        store = self._memory if epoch == self._memory.epoch else self._disk
-        await self._call(lambda: store.settle(uplink, lane, receipt))
+        """Take note of a receipt for envelopes of one epoch.
+
+        Raises StoreUnavailable when the disk cannot keep what was rejected: it will be read again.
+        """
+
+        def work() -> None:
+            on_disk = self._shelter.settle(uplink, lane, epoch, receipt)
+            self._disk.settle(uplink, lane, receipt if on_disk is None else on_disk)
+
+        await self._call(work)
 
     async def backlog(self, uplink: str) -> dict[str, int]:
         """How many positions wait in each lane."""
 
         def work() -> dict[str, int]:
-            held = self._memory.backlog(uplink)
+            held = self._shelter.backlog(uplink)
             return {lane: count + held[lane] for lane, count in self._disk.backlog(uplink).items()}
 
         return await self._call(work)
 
+    def made(self) -> dict[str, int]:
+        """How many positions of each lane were given, as of the last commit."""
+        return dict.fromkeys(LANES, 0) | dict(self.health.status.made)
+
     async def tidy(self, stamp: Stamp) -> None:
         """Upkeep; called every few seconds."""
-
-        def work() -> None:
-            self._memory.tidy(stamp)
-            self._try(lambda: self._disk.tidy(stamp))
-            if self._held and time.monotonic() >= self._retry_at:
-                self._recover(stamp)
-
-        await self._call(work)
+        await self._call(partial(self._tidy, stamp))
 
     async def _call(self, work: Callable[[], T]) -> T:
         done: asyncio.Future[T] = self._loop.create_future()
@@ -148,12 +202,13 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            self._work()
+            try:
+                self._note_health()
+                self._work()
+            finally:
+                self._close()
         except BaseException as error:  # noqa: BLE001  a bug: the loop must hear of it, whoever it was that waited
-            self._answer(self.crashed, error=error)
-        finally:
-            self._disk.close()
-            self._memory.close()
+            self._answer([self.crashed], error=error)
 
     def _work(self) -> None:
         going = True
@@ -162,110 +217,157 @@ class Writer:
             going = self._gather(batch)
             if batch:
                 self._commit(batch)
-            self.health.turned = time.monotonic()
+            if self._postponed is not None:
+                job, self._postponed = self._postponed, None
+                self._do(job)
+            self.health.turned = self._monotonic()
 
     def _gather(self, batch: list[_Put]) -> bool:
-        """Collect what is put within one commit interval; jobs are done on the way. False when it is time to stop."""
-        deadline: float | None = None
-        while True:
+        """Collect what is put within one commit interval. False when it is time to stop.
+
+        Jobs are done on the way, but none keeps an alarm waiting: it is postponed until the commit is done.
+        """
+        deadline, records = float("inf"), 0
+        while records < BATCH:
             try:
-                timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-                item = self._queue.get(timeout=timeout)
+                wait = deadline - self._monotonic()
+                item = self._queue.get(timeout=None if wait == float("inf") else max(0.0, wait))
             except queue.Empty:
                 return True
             match item:
                 case _Stop():
                     return False
+                case _Wake():
+                    return True
+                case _Job() if deadline <= self._monotonic():
+                    self._postponed = item
+                    return True
                 case _Job():
                     self._do(item)
                     if not batch:
                         return True
                 case _Put():
                     batch.append(item)
-                    urgent = self.hurry or any(lane_of(body) == ALARMS for body in item.bodies)
-                    wait = 0.0 if urgent else self._interval
-                    deadline = min(deadline or float("inf"), time.monotonic() + wait)
+                    records += 1 + len(item.bodies)
+                    urgent = self._hurry or any(lane_of(body) == ALARMS for body in item.bodies)
+                    deadline = min(deadline, self._monotonic() + (0.0 if urgent else self._interval))
+        return True
 
     def _do(self, job: _Job) -> None:
         try:
             result = job.work()
+        except OSError as error:
+            self._answer([job.done], error=StoreUnavailable(str(error)))
         except Exception as error:  # noqa: BLE001  the caller awaits it: it is raised there
-            self._answer(job.done, error=error)
+            self._answer([job.done], error=error)
         else:
-            self._answer(job.done, result)
+            self._answer([job.done], result)
 
     def _commit(self, batch: list[_Put]) -> None:
-        stamp = batch[-1].stamp
-        bodies: dict[str, list[Body]] = {lane: [] for lane in LANES}
+        entries: dict[str, list[tuple[Body, Stamp]]] = {lane: [] for lane in LANES}
         for put in batch:
+            self._taken += len(put.bodies)
             for body in put.bodies:
-                bodies[lane_of(body)].append(body)
+                entries[lane_of(body)].append((body, put.stamp))
             for table, documents in put.changes.items():
                 self._notes.setdefault(table, {}).update(documents)
-        refused = False
-        for lane, records in bodies.items():
-            if records and (refused or not self._try(partial(self._disk.append, lane, records, stamp))):
-                refused = True
-                self._memory.append(lane, records, stamp)
-        if refused or self._held or not self._save_notes():
-            self._hold(batch)
-            return
+        self._last = stamp = batch[-1].stamp
+        if self._refused and stamp.mono >= self._retry_at:
+            self._recover(stamp)
+        for lane, records in entries.items():
+            for start in range(0, len(records), PORTION):
+                portion = records[start : start + PORTION]
+                if self._refused or not self._try(partial(self._disk.extend, lane, portion), stamp):
+                    self._shelter.keep(lane, portion)
+        stored = not self._refused and self._try(self._save_notes, stamp)
         self.health.commits += 1
-        for put in batch:
-            self._answer(put.done, None)
+        self._note_health()
+        if stored:
+            self._answer([put.done for put in batch])
+        else:
+            self._hold(batch)
 
     def _hold(self, batch: list[_Put]) -> None:
         self._held.extend(batch)
-        for forgotten in self._held[:-HELD]:
-            self._answer(forgotten.done, error=StoreUnavailable(self.health.error))
+        self._answer([put.done for put in self._held[:-HELD]], error=StoreUnavailable(self.health.error))
         del self._held[:-HELD]
 
-    def _save_notes(self) -> bool:
-        if self._notes and not self._try(lambda: self._disk.remember(self._notes)):
-            return False
-        self._notes = {}
-        return True
+    def _save_notes(self) -> None:
+        with self._dropping:
+            dropped, self._dropped = self._dropped, Counter()
+        for lane, count in dropped.items():
+            self._disk.lose(lane, count, "stalled")
+        if self._notes:
+            self._disk.remember(self._notes)
+            self._notes = {}
 
-    def _try(self, work: Callable[[], object]) -> bool:
+    def _tidy(self, stamp: Stamp) -> None:
+        self._last = stamp
+        self._shelter.tidy(stamp)
+        if not self._refused:
+            self._try(partial(self._catch_up, stamp), stamp)
+        elif stamp.mono >= self._retry_at:
+            self._recover(stamp)
+        self._note_health()
+
+    def _try(self, work: Callable[[], object], stamp: Stamp) -> bool:
         try:
             work()
         except OSError as error:
+            self._refused = True
             self.health.word = WORDS.get(error.errno or 0, "failing")
             self.health.error = str(error)
-            self._retry_at = time.monotonic() + self._retry
+            self._retry_at = stamp.mono + self._retry
             self._retry = min(self._retry * 2, RETRY_LIMIT)
             return False
         return True
 
     def _recover(self, stamp: Stamp) -> None:
         """Move to the disk what it refused, then tell those who wait for it."""
-        for lane in LANES:
-            while moving := self._waiting_in_memory(lane):
-                bodies = [envelope.body for envelope in moving]
-                if not self._try(partial(self._disk.append, lane, bodies, stamp)):
-                    return
-                for uplink in self._uplinks:
-                    self._memory.settle(uplink, lane, Receipt(tuple(envelope.position for envelope in moving)))
-        if not self._save_notes():
+
+        if self._try(partial(self._catch_up, stamp), stamp):
+            self._refused, self._retry = False, RETRY_FIRST
+            self.health.word, self.health.error = "ok", ""
+            self._note_health()
+            self._answer([put.done for put in self._held])
+            self._held.clear()
+
+    def _catch_up(self, stamp: Stamp) -> None:
+        self._shelter.move(self._disk)
+        self._save_notes()
+        self._disk.tidy(stamp)
+
+    def _note_health(self) -> None:
+        self.health.sheltered = self._shelter.size
+        self.health.status = self._disk.status
+
+    def _close(self) -> None:
+        if self._refused and self._last is not None:
+            self._recover(self._last)
+        try:
+            self._disk.close()
+        except OSError as error:
+            self.health.error = str(error)
+        gone = StoreUnavailable(self.health.error or "the store is closed")
+        self._answer([put.done for put in self._held], error=gone)
+        while not self._queue.empty():
+            item = self._queue.get()
+            if isinstance(item, _Put | _Job):
+                self._answer([item.done], error=gone)
+
+    def _answer(self, futures: Iterable[asyncio.Future[Any]], result: Any = None, error: BaseException | None = None) -> None:
+        waiting = list(futures)
+        if not waiting:
             return
-        self.health.word, self.health.error = "ok", ""
-        self._retry = RETRY_FIRST
-        for put in self._held:
-            self._answer(put.done, None)
-        self._held.clear()
 
-    def _waiting_in_memory(self, lane: str) -> list[Envelope]:
-        """What some uplink has not had yet, the longest list of them: the others have had its beginning."""
-        return max((self._memory.read(uplink, lane, MOVE, 2**30) for uplink in self._uplinks), key=len, default=[])
-
-    def _answer(self, done: asyncio.Future[Any], result: Any = None, error: BaseException | None = None) -> None:
         def answer() -> None:
-            if done.cancelled() or done.done():
-                return
-            if error is not None:
-                done.set_exception(error)
-            else:
-                done.set_result(result)
+            for done in waiting:
+                if done.done():
+                    continue
+                if error is not None:
+                    done.set_exception(error)
+                else:
+                    done.set_result(result)
 
         try:
             self._loop.call_soon_threadsafe(answer)

@@ -1,0 +1,110 @@
+"""What the disk refuses, in memory until the disk takes it again.
+
+The records of one outage are an epoch of their own, because nothing would keep positions that were given while the disk
+refuses from being given again after a restart. They can be read and sent from here. When the disk is back they move there
+under new positions, as far as some uplink still waits for them; a receipt that comes later settles them there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from agent.records import Body, Envelope, Loss, Receipt, Stamp
+from agent.store import LANES, Store
+from agent.store.lane_store import LaneStore
+
+ALL = 2**62
+OUTAGES = 100  # epochs that are remembered: a receipt may come late, but not so late
+
+
+class Shelter:
+    """Belongs to the thread that owns the disk. `open_memory` gives an empty memory store that knows the same uplinks."""
+
+    def __init__(self, open_memory: Callable[[], LaneStore], uplinks: Sequence[str]) -> None:
+        self._open_memory, self._uplinks = open_memory, tuple(uplinks)
+        self._store: LaneStore | None = None
+        self._epochs: deque[str] = deque(maxlen=OUTAGES)
+        self._moved: dict[tuple[str, str, int], int] = {}  # epoch, lane, position -> position on disk; of the last outage
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait here."""
+        return self._store.size if self._store else 0
+
+    def keep(self, lane: str, entries: Sequence[tuple[Body, Stamp]]) -> None:
+        """Take what the disk refused."""
+        if self._store is None:
+            self._store = self._open_memory()
+            self._epochs.append(self._store.epoch)
+            self._moved = {}
+        self._store.extend(lane, entries)
+
+    def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
+        """As `Store.read`."""
+        return self._store.read(uplink, lane, limit, max_bytes) if self._store else []
+
+    def settle(self, uplink: str, lane: str, epoch: str, receipt: Receipt) -> Receipt | None:
+        """Take note of a receipt for what was read here.
+
+        Returns the receipt for what meanwhile moved to the disk, None when the epoch was never ours.
+        """
+        if epoch not in self._epochs:
+            return None
+        if self._store is not None and self._store.epoch == epoch:
+            self._store.settle(uplink, lane, receipt)
+        return Receipt(self._on_disk(epoch, lane, receipt.accepted), self._on_disk(epoch, lane, receipt.rejected), receipt.why)
+
+    def _on_disk(self, epoch: str, lane: str, positions: Iterable[int]) -> tuple[int, ...]:
+        return tuple(moved for position in positions if (moved := self._moved.get((epoch, lane, position))) is not None)
+
+    def backlog(self, uplink: str) -> dict[str, int]:
+        """As `Store.backlog`."""
+        return self._store.backlog(uplink) if self._store else dict.fromkeys(LANES, 0)
+
+    def tidy(self, stamp: Stamp) -> None:
+        """As `Store.tidy`."""
+        if self._store:
+            self._store.tidy(stamp)
+
+    def move(self, disk: Store) -> None:
+        """Move everything to the disk. Raises OSError when it refuses again; what it took has moved then."""
+        store = self._store
+        if store is None:
+            return
+        for lane in LANES:
+            while self._move_some(store, lane, disk):
+                pass
+        for _, loss in store.losses.waiting():
+            disk.lose(loss.lane, loss.count, loss.why)
+        store.close()
+        self._store = None
+
+    def _move_some(self, store: LaneStore, lane: str, disk: Store) -> bool:
+        waiting = {uplink: {each.position: each for each in store.read(uplink, lane, ALL, ALL)} for uplink in self._uplinks}
+        ends = [max(envelopes) for envelopes in waiting.values() if envelopes]
+        if not ends:
+            return False
+        end = min(ends)  # up to here every uplink's list is complete: what it lacks, that uplink has settled
+        moving = {
+            position: envelope for envelopes in waiting.values() for position, envelope in envelopes.items() if position <= end
+        }
+        records = [moving[position] for position in sorted(moving)]
+        self._put(lane, [each for each in records if not isinstance(each.body, Loss)], disk, waiting)
+        for each in records:
+            if isinstance(each.body, Loss):  # it names positions of this epoch, which the disk's records must not
+                disk.lose(each.body.lane, each.body.count, each.body.why)
+        for uplink in self._uplinks:
+            store.settle(uplink, lane, Receipt(tuple(moving)))
+        return True
+
+    def _put(self, lane: str, envelopes: list[Envelope], disk: Store, waiting: dict[str, dict[int, Envelope]]) -> None:
+        if not envelopes:
+            return
+        first = disk.extend(lane, [(each.body, Stamp(each.at, each.mono, each.boot, each.synced)) for each in envelopes])
+        places = {each.position: first + index for index, each in enumerate(envelopes)}
+        self._moved.update(((each.epoch, lane, each.position), places[each.position]) for each in envelopes)
+        for uplink, unsettled in waiting.items():
+            settled = tuple(place for position, place in places.items() if position not in unsettled)
+            if settled:
+                disk.settle(uplink, lane, Receipt(settled))
