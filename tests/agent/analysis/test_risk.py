@@ -1,0 +1,120 @@
+"""Cash risk against its published check case, by hand, and on a past with a weekly pattern."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.analysis.risk import (
+    DayOfDemand,
+    NormalDemand,
+    SampledDemand,
+    cash_risk,
+    days_to_empty,
+    demand_from,
+    newsvendor_load,
+    security_exposure,
+)
+
+MONDAY = date(2025, 3, 10)
+
+
+def test_the_check_case_to_every_digit() -> None:
+    demand = NormalDemand.of_days(3, 12_000, 3_500)
+    risk = cash_risk(41_200, 3, demand)
+    assert risk.days_to_empty is not None
+    assert f"{risk.days_to_empty:.2f}" == "3.43"
+    assert f"{risk.probability_of_cash_out:.4f}" == "0.1955"
+    assert f"{demand.quantile(0.95):.0f}" == "45971"
+    assert f"{risk.cash_at_risk:.0f}" == "4771"
+    assert f"{risk.expected_unmet:.1f}" == "657.4"
+
+
+def test_samples_by_hand() -> None:
+    risk = cash_risk(250, 2, SampledDemand((300.0, 100.0, 200.0, 400.0)), level=0.5)
+    assert (risk.probability_of_cash_out, risk.expected_unmet, risk.idle) == (0.5, 50.0, 50.0)
+    assert (risk.cash_at_risk, risk.days_to_empty) == (0.0, 2.0)
+    assert SampledDemand((0.0, 10.0)).quantile(0.25) == 2.5
+
+
+@given(st.integers(0, 10**7), st.lists(st.floats(0, 1e7), min_size=1, max_size=30))
+def test_what_is_there_is_either_asked_for_or_idle(cash: int, samples: list[float]) -> None:
+    demand = SampledDemand(tuple(samples))
+    risk = cash_risk(cash, 3, demand)
+    assert risk.idle == pytest.approx(sum(max(0.0, cash - sample) for sample in samples) / len(samples), abs=1e-3)
+    assert cash - risk.idle + risk.expected_unmet == pytest.approx(demand.mean, abs=1e-3)
+    assert 0.0 <= risk.probability_of_cash_out <= 1.0
+
+
+def test_nothing_asked_lasts_for_ever() -> None:
+    assert cash_risk(100, 1, SampledDemand((0.0,))).days_to_empty is None
+
+
+def test_the_load_of_a_newsvendor() -> None:
+    assert newsvendor_load(NormalDemand(100.0, 10.0), missing=1.0, idle=1.0) == pytest.approx(100.0)
+    assert newsvendor_load(NormalDemand(100.0, 10.0), missing=19.0, idle=1.0) == pytest.approx(116.4485, abs=1e-4)
+    with pytest.raises(ValueError, match="costs"):
+        newsvendor_load(NormalDemand(100.0, 10.0), 0.0, 1.0)
+
+
+def test_the_first_empty_unit_counts() -> None:
+    assert days_to_empty({"unit1": 100, "unit2": 900}, {"unit1": 50, "unit2": 300, "unit3": 0}) == 2.0
+    assert days_to_empty({"unit1": 100}, {}) is None
+
+
+def test_all_cash_in_the_machine_is_exposed() -> None:
+    assert security_exposure(100, 20, 3) == 123
+
+
+@pytest.mark.parametrize("make", [lambda: NormalDemand(1.0, 0.0), lambda: SampledDemand(())])
+def test_demand_that_is_none(make: object) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        make()  # type: ignore[operator]
+
+
+def past(weeks: int, seed: int = 1, down: frozenset[int] = frozenset()) -> list[DayOfDemand]:
+    """Fridays ask three times as much; 10 % noise. On the days in `down` the machine was out of order, and paid out half."""
+    rng = Random(seed)
+    days = []
+    for number in range(7 * weeks):
+        day = MONDAY + timedelta(days=number)
+        amount = (30_000.0 if day.weekday() == 4 else 10_000.0) * rng.gauss(1.0, 0.1)
+        broken = number in down
+        days.append(DayOfDemand(day, amount / 2 if broken else amount, 0.5 if broken else 1.0))
+    return days
+
+
+def test_a_weekend_is_foretold_from_weekends() -> None:
+    demand = demand_from(past(12), MONDAY + timedelta(days=88), 3)  # Friday to Sunday
+    assert demand is not None
+    assert demand.mean == pytest.approx(50_000, rel=0.05)
+    assert demand.quantile(0.95) < 62_000
+    other = demand_from(past(12), MONDAY + timedelta(days=84), 3)  # Monday to Wednesday
+    assert other is not None
+    assert other.mean == pytest.approx(30_000, rel=0.05)
+
+
+def test_part_of_a_day_counts_in_part() -> None:
+    demand = demand_from(past(12), MONDAY + timedelta(days=84), 1.5)
+    assert demand is not None
+    assert demand.mean == pytest.approx(15_000, rel=0.05)
+
+
+def test_days_on_which_the_machine_was_down_are_no_observation() -> None:
+    down = frozenset(range(0, 364, 5))
+    honest = demand_from(past(52, down=down), MONDAY + timedelta(days=364), 1)
+    assert honest is not None
+    assert honest.mean == pytest.approx(10_000, rel=0.05)
+    fooled = demand_from([DayOfDemand(each.day, each.amount) for each in past(52, down=down)], MONDAY + timedelta(days=364), 1)
+    assert fooled is not None
+    assert fooled.mean < 0.95 * honest.mean
+
+
+@pytest.mark.parametrize(("days", "weeks"), [(3, 1), (0, 12), (80, 12)])
+def test_too_little_past_foretells_nothing(days: float, weeks: int) -> None:
+    assert demand_from(past(weeks), MONDAY, days) is None
+    assert demand_from([], MONDAY, 1) is None
