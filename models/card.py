@@ -1,13 +1,13 @@
 """The card of a model: one JSON object inside the .onnx (metadata `card`), and the same for people as card.md beside it.
 
-    name, version           what it is called; the file is NAME.onnx
-    features                in the order of the graph's input, with units and windows where the pipeline makes them
-    threshold               above it the gateway acts
-    golden                  inputs (null = missing) and the outputs that the exporter's runtime gave for them
-    intended_use, limits    plain sentences
-    data                    what it was trained on: name, sha256 of the file or seeds of the worlds, licence
-    measures                name -> {value, protocol, spread}
-    versions                of Python and the packages that made it
+name, version           what it is called; the file is NAME.onnx
+features                in the order of the graph's input, with units and windows where the pipeline makes them
+threshold               above it the gateway acts
+golden                  inputs (null = missing) and the outputs that the exporter's runtime gave for them
+intended_use, limits    plain sentences
+data                    what it was trained on: name, sha256 of the file or seeds of the worlds, licence
+measures                name -> {value, protocol, spread}
+versions                of Python and the packages that made it
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import onnx
 
 CARD_KEY = "card"
-OPSET = 17  # the runtimes that the agent supports (onnxruntime 1.20 and later) all have it
+OPSETS = {"": 17, "ai.onnx.ml": 3}  # the runtimes that the agent supports (onnxruntime 1.20 and later) all have them
 IR_VERSION = 9
 
 
@@ -42,7 +42,9 @@ def write(graph: onnx.GraphProto, card: Mapping[str, Any], folder: Path) -> Path
 
     The bytes depend on graph and card alone: the same training gives the same file.
     """
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    domains = sorted({"", *(node.domain for node in graph.node)})
+    opsets = [onnx.helper.make_opsetid(domain, OPSETS[domain]) for domain in domains]
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
     model.producer_name = "atm-edge-agent"
     entry = model.metadata_props.add()
     entry.key, entry.value = CARD_KEY, json.dumps(card, ensure_ascii=False, sort_keys=True)

@@ -1,0 +1,249 @@
+"""`atm-agent model …`: look at a model file, prove it, ask it, put it on this gateway's shelf, and go back."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import csv
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.cli.span import CONFIG
+from agent.errors import EXIT_FAILED, EXIT_OK, AgentError, ModelRefused
+
+if TYPE_CHECKING:
+    from agent.scoring.session import LoadedModel
+    from agent.scoring.shelf import Row, Shelf
+
+MISSING = ("", "nan", "null", "none")  # what stands for a missing value in a CSV file
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "model",
+        help="look at a model, prove it, ask it, install it, go back",
+        description="Look at a model file, prove it as the agent would, ask it, or put it on this gateway's shelf. A running "
+        "agent takes what is installed within seconds; a model that it refuses changes nothing.",
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    inspect = _add(actions, "inspect", "print a file's card; runs nothing of it", file=True)
+    verify = _add(actions, "verify", "prove a file in a child process; exit status 1 when the agent would refuse it", file=True)
+    score = _add(actions, "score", "score the rows of a CSV file, with what drives each score", file=True)
+    score.add_argument("csv", type=Path, metavar="CSV", help="a column a feature, named in the first line; blank is missing")
+    install = _add(actions, "install", "put a file on the shelf of this gateway", file=True)
+    rollback = _add(actions, "rollback", "go back to the model that was current before")
+    rollback.add_argument("name", metavar="NAME", help="as in the configuration")
+    listing = _add(actions, "list", "what is on the shelf of this gateway")
+    for each in (verify, install):
+        each.add_argument("--sha256", metavar="HEX", help="the file's hash, as whoever made it told you")
+        each.add_argument("--key", type=Path, action="append", metavar="PEM", default=[], help="a key that may sign models")
+        each.add_argument("--budget", type=float, default=0.05, metavar="SECONDS", help="a score may take (default: %(default)s)")
+    for each in (install, rollback):
+        each.add_argument("--shadow", action="store_true", help="beside the current one: its scores are kept and raise nothing")
+    for each in (install, rollback, listing):
+        each.add_argument(
+            "--config", type=Path, default=CONFIG, metavar="FILE", help="the agent's configuration (default: %(default)s)"
+        )
+        each.add_argument("--shelf", type=Path, metavar="DIR", help="the directory of the shelf itself, instead of --config")
+    for each in (inspect, verify, score, listing):
+        each.add_argument("--json", action="store_true", help="JSON instead of a table")
+
+
+def _add(actions: Any, name: str, text: str, *, file: bool = False) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    if file:
+        parser.add_argument("file", type=Path, metavar="FILE", help="the .onnx file")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one action. Raises AgentError with one line that names the thing and the remedy."""
+    actions: dict[str, Callable[[argparse.Namespace], int]] = {
+        "inspect": _inspect, "verify": _verify, "score": _score, "install": _install, "rollback": _roll_back, "list": _list,
+    }  # fmt: skip
+    return actions[args.action](args)
+
+
+# Looking ----------------------------------------------------------------------------------------------------------------
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    from agent.scoring import onnx_file, trust
+    from agent.scoring.card import CARD_KEY, read_card
+
+    data = trust.read(args.file)
+    onnx_file.check_operators(args.file, data)
+    found = onnx_file.metadata(args.file, data)
+    if CARD_KEY not in found:
+        raise ModelRefused(f"{args.file}: has no card in its metadata; export it with the project's trainer")
+    read_card(found[CARD_KEY], str(args.file)).parsed_features()
+    card = {**json.loads(found[CARD_KEY]), "sha256": trust.sha256(data), "bytes": len(data)}
+    if args.json:
+        print(json.dumps(card, ensure_ascii=False))
+    else:
+        _table(card)
+    return EXIT_OK
+
+
+def _table(card: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(markup=False)
+    head = Table(show_header=False, box=None)
+    for key in ("name", "version", "sha256", "bytes", "threshold", "classes", "intended_use", "limits"):
+        value = card.get(key)
+        if value is not None:
+            head.add_row(key, _shown(", ".join(map(str, value)) if isinstance(value, list) else value))
+    features = Table("#", title="features", title_justify="left")
+    features.add_column("feature", overflow="fold")
+    for number, feature in enumerate(card["features"], 1):
+        features.add_row(str(number), _shown(feature))
+    measures = Table("measure", "value", "spread", "protocol", title="measures", title_justify="left")
+    for name, each in _items(card.get("measures")):
+        entry = dict(_items(each))
+        measures.add_row(*map(_shown, (name, entry.get("value", each), entry.get("spread", ""), entry.get("protocol", ""))))
+    for table in (head, features, measures):
+        console.print(table)
+
+
+def _items(value: Any) -> list[tuple[str, Any]]:
+    """Of an object in somebody's card; none when it is something else."""
+    return list(value.items()) if isinstance(value, dict) else []
+
+
+def _shown(value: object) -> str:
+    """A value of somebody's file, without what would command the terminal."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(value))
+
+
+def _verify(args: argparse.Namespace) -> int:
+    try:
+        model = _proved(args)
+    except ModelRefused as error:
+        if args.json:
+            print(json.dumps({"word": error.word, "message": str(error)}))
+            return EXIT_FAILED
+        raise
+    if args.json:
+        print(json.dumps({"word": "ok", "id": model.id, "sha256": model.sha256, "features": len(model.card.features)}))
+    else:
+        rows = len(model.card.golden.scores)
+        print(f"{args.file}: good: {model.id}, {len(model.card.features)} features, {rows} golden rows agree")
+    return EXIT_OK
+
+
+def _proved(args: argparse.Namespace) -> LoadedModel:
+    from agent.scoring import prove
+
+    if args.sha256 is not None and (len(args.sha256) != 64 or set(args.sha256) - set("0123456789abcdef")):
+        raise AgentError(f"--sha256: expected 64 hexadecimal digits in lower case, got {args.sha256!r}")
+    return asyncio.run(prove(args.file, args.sha256, args.budget, time.perf_counter, args.key))
+
+
+# Asking -----------------------------------------------------------------------------------------------------------------
+
+
+def _score(args: argparse.Namespace) -> int:
+    from agent.scoring import prove, trust
+
+    sha256 = trust.sha256(trust.read(args.file))  # whoever types the file's name vouches for it
+    model = asyncio.run(prove(args.file, sha256, 60.0, time.perf_counter))
+    writer = None if args.json else csv.writer(sys.stdout)
+    if writer is not None:
+        writer.writerow(("score", "class", "drivers"))
+    for number, row in _rows(args.csv, model.card.features):
+        score = model(row)
+        if score is None:
+            raise AgentError(f"{args.csv}:{number}: the model gives no score: {model.error}")
+        if writer is None:
+            print(json.dumps({"score": score.value, "class": score.attack, "drivers": score.drivers}))
+        else:
+            writer.writerow((f"{score.value:.6f}", score.attack or "", " ".join(score.drivers)))
+    return EXIT_OK
+
+
+def _rows(path: Path, features: tuple[str, ...]) -> Iterator[tuple[int, list[float]]]:
+    """Line number and features, in the model's order, of every row. Raises AgentError."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = csv.reader(file)
+            header = next(lines, [])
+            lacking = [feature for feature in features if feature not in header]
+            if lacking:
+                raise AgentError(f"{path}:1: has no column {lacking[0]!r} ({len(lacking)} of {len(features)} are lacking)")
+            columns = [header.index(feature) for feature in features]
+            for line in lines:
+                yield lines.line_num, [_number(path, lines.line_num, header[at], line, at) for at in columns]
+    except OSError as error:
+        raise AgentError(f"{path}: {error.strerror}; name a CSV file that this user may read") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise AgentError(f"{path}: is no CSV file ({error})") from error
+
+
+def _number(path: Path, number: int, name: str, line: list[str], at: int) -> float:
+    text = line[at].strip() if at < len(line) else ""
+    if text.lower() in MISSING:
+        return float("nan")
+    try:
+        return float(text)
+    except ValueError:
+        raise AgentError(f"{path}:{number}: {name}: expected a number, got {text!r}; leave it blank when it is missing") from None
+
+
+# The shelf --------------------------------------------------------------------------------------------------------------
+
+
+def _install(args: argparse.Namespace) -> int:
+    from agent.scoring import trust
+
+    if args.sha256 is None and not args.key:
+        raise AgentError(f"{args.file}: give --sha256 or --key: somebody must vouch for a model")
+    model = _proved(args)
+    data = trust.read(args.file)
+    if trust.sha256(data) != model.sha256:
+        raise AgentError(f"{args.file}: it changed while it was proved; try again")
+    shelf = _shelf(args)
+    row = shelf.install(model.card.name, model.card.version, args.file, data, shadow=args.shadow)
+    _tell(shelf, model.card.name, row)
+    return EXIT_OK
+
+
+def _roll_back(args: argparse.Namespace) -> int:
+    shelf = _shelf(args)
+    _tell(shelf, args.name, shelf.roll_back(args.name, shadow=args.shadow))
+    return EXIT_OK
+
+
+def _list(args: argparse.Namespace) -> int:
+    import msgspec
+
+    shelf = _shelf(args)
+    rows = {name: shelf.row(name) for name in shelf.names()}
+    if args.json:
+        print(msgspec.json.encode(rows).decode())
+        return EXIT_OK
+    for name, row in rows.items():
+        _tell(shelf, name, row)
+    if not rows:
+        print("nothing is installed; the models that came with the agent are in use")
+    return EXIT_OK
+
+
+def _shelf(args: argparse.Namespace) -> Shelf:
+    from agent import config
+    from agent.scoring.shelf import Shelf, shelf_of
+
+    return Shelf(args.shelf if args.shelf is not None else shelf_of(config.load(args.config).store.path))
+
+
+def _tell(shelf: Shelf, name: str, row: Row) -> None:
+    current = f"{row.current.version} ({row.current.sha256[:8]})" if row.current else "the one that came with the agent"
+    print(f"{name}: current {current}" + (f", shadow {row.shadow.version} ({row.shadow.sha256[:8]})" if row.shadow else ""))
+    for copy in row.previous:
+        print(f"{name}: before {copy.version} ({copy.sha256[:8]})")

@@ -1,0 +1,75 @@
+"""A model's card: what it is, what it wants and what it was seen to answer. It travels inside the .onnx, as JSON metadata."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import msgspec
+
+from agent.errors import ModelRefused
+from agent.stages.features import Feature, parse
+
+CARD_KEY = "card"
+TOLERANCE = 1e-4  # absolute, between a golden output and what the runtime here answers in single precision
+
+
+class Golden(msgspec.Struct, frozen=True):
+    """Inputs and the scores that the exporter's own runtime gave for them; null is a missing value."""
+
+    inputs: tuple[tuple[float | None, ...], ...]
+    scores: tuple[float, ...]
+
+
+class Histogram(msgspec.Struct, frozen=True):
+    """How one feature was spread over the training rows.
+
+    Bin i holds what is below edges[i] and not below the edge before; then comes what is above all, and last what is missing.
+    """
+
+    edges: tuple[float, ...]
+    shares: tuple[float, ...]
+
+
+class Card(msgspec.Struct, frozen=True):
+    """The part of the card that the gateway acts on; the rest is for people (card.md)."""
+
+    name: str
+    version: str
+    features: tuple[str, ...]
+    threshold: float
+    golden: Golden
+    classes: tuple[str, ...] = ()
+    """Names of the columns of the output `classes`; the first one means no attack."""
+    histograms: tuple[Histogram, ...] = ()
+    """Of each feature, for drift; none when it is not to be watched."""
+
+    def parsed_features(self) -> tuple[Feature, ...]:
+        """The features that the pipeline must make. Raises ModelRefused when it cannot."""
+        try:
+            return tuple(parse(text) for text in self.features)
+        except ValueError as error:
+            raise ModelRefused(f"the model {self.name} wants what this agent does not make: {error}") from error
+
+
+def read_card(text: str, path: str) -> Card:
+    """Decode a card. Raises ModelRefused."""
+    try:
+        card = msgspec.json.decode(text, type=Card)
+    except msgspec.DecodeError as error:
+        raise ModelRefused(
+            f"{path}: its card is not one of this agent's ({error}); export it with the project's trainer"
+        ) from error
+    if len(card.golden.inputs) != len(card.golden.scores) or not card.golden.scores:
+        raise ModelRefused(f"{path}: its card has no golden inputs with their scores; export it with the project's trainer")
+    if any(len(row) != len(card.features) for row in card.golden.inputs):
+        raise ModelRefused(f"{path}: its card's golden inputs do not fit its {len(card.features)} features")
+    if card.histograms and (len(card.histograms) != len(card.features) or any(map(_crooked, card.histograms))):
+        raise ModelRefused(f"{path}: its card's histograms do not fit its {len(card.features)} features")
+    if not 0.0 < card.threshold <= 1.0:
+        raise ModelRefused(f"{path}: its card's threshold is {card.threshold}; a score is above 0 and at most 1")
+    return card
+
+
+def _crooked(histogram: Histogram) -> bool:
+    edges = histogram.edges
+    return len(histogram.shares) != len(edges) + 2 or any(low >= high for low, high in pairwise(edges))

@@ -1,0 +1,185 @@
+"""`python -m models.anomaly train|evaluate`: export the anomaly graph with a pace that suits labelled series; measure it."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from agent.scoring.baseline import Pace
+from models.anomaly import worlds
+from models.anomaly.choose import Choice, choose
+from models.anomaly.evaluate import THRESHOLD, Result, evaluate, mean, open_graph
+from models.anomaly.export import export, read_pace
+from models.anomaly.plot import plot
+from models.anomaly.series import DataError, Series, read, read_windows
+
+HERE = Path(__file__).parent
+SHIPPED = HERE / "anomaly.onnx"
+Item = TypeVar("Item")
+MEASURES: Sequence[tuple[str, Callable[[Result], float]]] = (
+    ("VUS-PR", lambda result: result.vus_pr),
+    ("VUS-PR in hindsight", lambda result: result.vus_pr_in_hindsight),
+    ("AUC", lambda result: result.auc),
+    ("F1", lambda result: result.f1),
+    ("false alarm rate", lambda result: result.false_rate),
+    ("missed alarm rate", lambda result: result.missed_rate),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0; 1 when a file cannot be used, which is said in one line; 2 for wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except DataError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models.anomaly", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="train|evaluate")
+    train = commands.add_parser("train", help="choose the pace on labelled series, export anomaly.onnx and its card")
+    train.add_argument("--data", nargs="+", type=Path, metavar="FILE", default=[], help="without it: the pace that is in use")
+    train.add_argument("--out", type=Path, default=SHIPPED, metavar="FILE", help="the .onnx; its card.md goes beside it")
+    train.add_argument("--seed", type=int, default=1, help="of the simulated machine in the card's golden rows")
+    train.set_defaults(run=_train)
+    judge = commands.add_parser("evaluate", help="learn on the first rows of each file, score the others, measure")
+    judge.add_argument("--data", nargs="+", type=Path, metavar="FILE", default=[])
+    judge.add_argument("--worlds", type=int, default=0, metavar="N", help="N simulated machines instead of files")
+    judge.add_argument("--model", type=Path, default=SHIPPED, metavar="FILE")
+    judge.add_argument("--out", type=Path, metavar="FILE", help="write every row's score as CSV")
+    judge.add_argument("--plot", type=Path, metavar="FILE.png")
+    judge.add_argument("--seed", type=int, default=0, help="the first simulated machine")
+    judge.set_defaults(run=_evaluate)
+    for command in (train, judge):
+        command.add_argument("--label", metavar="COLUMN", help="of the labels; else label, is_anomaly or anomaly")
+        command.add_argument("--train-rows", type=int, metavar="N", help="else from the name (tr_N), else a quarter")
+        command.add_argument("--windows", type=Path, metavar="JSON", help="NAB's labels, for files without a column of labels")
+        command.add_argument("--json", action="store_true")
+    return parser
+
+
+def _series(options: argparse.Namespace) -> list[Series]:
+    windows = read_windows(options.windows) if options.windows is not None else None
+    return [read(path, options.label, options.train_rows, windows if _unlabelled(path) else None) for path in options.data]
+
+
+def _unlabelled(path: Path) -> bool:
+    """Whether --windows, when given, is meant for this file: those of TSB-AD bring their labels along."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            return "label" not in file.readline().lower()
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _progress(items: Iterable[Item], what: str, total: int) -> Iterable[Item]:
+    """A bar on a terminal, nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(items, what, total, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+
+
+def _train(options: argparse.Namespace) -> int:
+    files = _series(options)
+    choice = Choice.of(list(_progress(choose(files), "choosing", len(files)))) if files else None
+    if options.out.suffix != ".onnx" or options.out.stem != "anomaly":
+        raise DataError(f"{options.out}: the graph is called anomaly.onnx; name a file of that name in the folder you want")
+    path = export(choice.best if choice is not None else Pace(), choice, files, options.out.parent, options.seed)
+    if options.json:
+        print(json.dumps(_chosen(choice) | {"file": str(path), "bytes": path.stat().st_size}))
+        return 0
+    if choice is not None:
+        print(f"{'fast':>6} {'slow':>6} {'damp':>6} {'fade':>6}  VUS-PR  lowest file")
+        for pace, figure, lowest in choice.ranked():
+            print(f"{pace.fast:6g} {pace.slow:6g} {pace.damp:6g} {pace.fade:6g}  {figure:6.3f}  {lowest:6.3f}")
+        print(f"each file with the pace that is best on the others: {choice.left_out().mean():.3f}")
+    print(f"{path}: {path.stat().st_size} bytes")
+    return 0
+
+
+def _chosen(choice: Choice | None) -> dict[str, object]:
+    if choice is None:
+        return {}
+    ranked = [{"pace": [pace.fast, pace.slow, pace.damp, pace.fade], "vus_pr": mean} for pace, mean, _ in choice.ranked()]
+    return {"ranked": ranked, "left_out": float(choice.left_out().mean())}
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    if bool(options.data) == bool(options.worlds):
+        raise DataError("give either files with --data or a number of simulated machines with --worlds")
+    run, pace = open_graph(options.model), read_pace(options.model)
+    if options.worlds:
+        return _evaluate_worlds(options, pace)
+    files = _series(options)
+    done = [evaluate(run, series, pace) for series in _progress(files, "scoring", len(files))]
+    results = [result for result, _ in done]
+    if options.out is not None:
+        with options.out.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("file", "row", "score", "label"))
+            for series, (_, scores) in zip(files, done, strict=True):
+                writer.writerows(
+                    (series.name, row, f"{score:.6g}", int(label))
+                    for row, (score, label) in enumerate(zip(scores, series.labels, strict=True))
+                )
+    if options.plot is not None:
+        plot([(series, result, scores) for series, (result, scores) in zip(files, done, strict=True)], options.plot)
+    if options.json:
+        means = {name: dict(zip(("mean", "error"), mean(results, figure), strict=True)) for name, figure in MEASURES}
+        print(json.dumps({"threshold": THRESHOLD, "files": [result.row() for result in results], "mean": means}))
+    else:
+        _print(results)
+    return 0
+
+
+def _print(results: Sequence[Result]) -> None:
+    wide = max(len(result.name) for result in results)
+    print(f"{'file':{wide}}   rows  learned  window  VUS-PR (hindsight)   AUC     F1  false  missed  spans found  false alarms")
+    for one in results:
+        print(
+            f"{one.name:{wide}} {one.rows:6} {one.trained:8} {one.window:7}  {one.vus_pr:6.3f} {one.vus_pr_in_hindsight:11.3f} "
+            f"{one.auc:6.3f} {one.f1:6.3f} {one.false_rate:6.3f} {one.missed_rate:7.3f} {one.found:8}/{one.spans:<3}"
+            f" {one.false_alarms:12}"
+        )
+    print()
+    for name, figure in MEASURES:
+        value, error = mean(results, figure)
+        print(f"{name:20} {value:6.3f}" + (f" ± {error:.3f} (standard error over {len(results)} files)" if error else ""))
+    print(f"false and missed alarm rate, F1: of rows, at a score of {THRESHOLD:g}; nothing is scored in the rows learned from")
+
+
+def _evaluate_worlds(options: argparse.Namespace, pace: Pace) -> int:
+    run = open_graph(options.model)
+    lives: list[worlds.Life] = []
+    troubles: list[worlds.Trouble] = []
+    for number in _progress(range(options.seed, options.seed + options.worlds), "living", options.worlds):
+        baseline, life = worlds.live(run, number, pace)
+        lives.append(life)
+        troubles += [worlds.suffer(run, baseline, number, scenario) for scenario in worlds.TROUBLES]
+    alarms, unexplained = worlds.per_month(lives)
+    if options.json:
+        rows = [
+            {"machine": each.machine, "scenario": each.scenario, "after_s": each.after_s, "drivers": each.drivers}
+            for each in troubles
+        ]
+        print(json.dumps({"alarms_per_month": alarms, "unexplained_per_month": unexplained, "troubles": rows}))
+        return 0
+    print(f"{options.worlds} machines, {worlds.LEARNED} days learned, {worlds.LIVED} days of ordinary life:")
+    print(f"  alarms per machine and month: {alarms:.2f}, of which without any fault, visit or disturbance: {unexplained:.2f}")
+    for scenario in worlds.TROUBLES:
+        times = sorted(each.after_s for each in troubles if each.scenario == scenario and each.after_s is not None)
+        middle = f"median {times[len(times) // 2] / 3600:.1f} h after it began" if times else ""
+        print(f"  {scenario:22} found {len(times)} of {options.worlds}  {middle}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

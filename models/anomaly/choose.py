@@ -1,0 +1,99 @@
+"""Which pace suits labelled series: every combination of a small grid on every file, and how good such a choice is.
+
+`left_out` is the honest figure: for each file the pace that is best on all the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import sqrt
+
+import numpy as np
+
+from agent.scoring.baseline import Floats, Pace, learn
+from models.anomaly.evaluate import filled
+from models.anomaly.measures import period, vus_pr
+from models.anomaly.series import DataError, Series
+from models.anomaly.steps import begin, measure, remember
+
+FAST = (24.0, 48.0)
+SLOW = (0.5, 1.0, 2.0)
+DAMP = (0.25, 0.5, 1.0)
+FADE = (0.1, 0.2)
+PACES = tuple(Pace(*each) for each in product(FAST, SLOW, DAMP, FADE))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The grid, and VUS-PR of each pace on each file."""
+
+    paces: tuple[Pace, ...]
+    names: tuple[str, ...]
+    figures: Floats  # [paces, files]
+
+    @classmethod
+    def of(cls, done: Sequence[tuple[str, list[float]]]) -> Choice:
+        """What `choose` gave, together."""
+        return cls(PACES, tuple(name for name, _ in done), np.array([figures for _, figures in done]).T)
+
+    @property
+    def best(self) -> Pace:
+        """Of the mean over all files."""
+        return self.paces[int(np.argmax(self.figures.mean(axis=1)))]
+
+    def left_out(self) -> Floats:
+        """For each file the figure of the pace that is best on the others; with one file, of the first pace."""
+        count = len(self.names)
+        others = self.figures.sum(axis=1, keepdims=True) - self.figures if count > 1 else self.figures[:, :1] * 0
+        return np.asarray(self.figures[np.argmax(others, axis=0), np.arange(count)])
+
+    def ranked(self) -> list[tuple[Pace, float, float]]:
+        """Paces, best first, with the mean over files and the lowest file."""
+        means = self.figures.mean(axis=1)
+        return [(self.paces[at], float(means[at]), float(self.figures[at].min())) for at in np.argsort(-means)]
+
+
+def choose(files: Sequence[Series]) -> Iterator[tuple[str, list[float]]]:
+    """Each file's name, and VUS-PR of every pace of the grid on it. Raises DataError."""
+    for series in files:
+        yield series.name, _figures(series, PACES)
+
+
+def _figures(series: Series, paces: Sequence[Pace]) -> list[float]:
+    window = period(filled(series.values[:, 0]))
+    distances: dict[tuple[float, float], tuple[list[float], float]] = {}
+    figures = []
+    for pace in paces:
+        key = pace.fast, pace.slow
+        if key not in distances:
+            distances[key] = _distances(series, pace)
+        peaks = _peaks(series, pace, *distances[key])
+        figures.append(vus_pr(series.labels, peaks, window))
+    return figures
+
+
+def _distances(series: Series, pace: Pace) -> tuple[list[float], float]:
+    """Of the rows after the first ones, and the floor."""
+    try:
+        baseline = learn(series.values[: series.trained], series.columns, 0, pace)
+    except ValueError as error:
+        raise DataError(f"{series.path}: {error}") from error
+    state, _ = begin(baseline)
+    distances = []
+    for step in range(series.trained, len(series.values)):
+        parts, state = measure(baseline, state, series.values[step], step)
+        distances.append(sqrt(max(float(parts.sum()), 0.0)))
+    return distances, float(baseline.pace[4])
+
+
+def _peaks(series: Series, pace: Pace, distances: Sequence[float], floor: float) -> Floats:
+    """What is remembered at each row; the score grows with it."""
+    *_, damp_rate, keep = pace.rates(series.trained)
+    peaks = np.zeros(len(series.values))
+    damp, peak = floor, 0.0
+    for row, distance in enumerate(distances, series.trained):
+        damp, peak, _ = remember((damp, peak), distance, floor, damp_rate, keep)
+        peaks[row] = peak
+    return peaks

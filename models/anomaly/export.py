@@ -1,0 +1,114 @@
+"""anomaly.onnx and its card: the graph, the pace, and golden rows of a simulated machine with the baseline they belong to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from agent.scoring.baseline import Baseline, Floats, Pace, learn
+from models.anomaly import worlds
+from models.anomaly.choose import Choice
+from models.anomaly.evaluate import THRESHOLD, open_graph, stream
+from models.anomaly.graph import graph
+from models.anomaly.series import DataError, Series
+from models.card import CARD_KEY, sha256, versions, write
+
+NAME = "anomaly"
+VERSION = "1.0"
+GOLDEN_ROWS = 48
+INTENDED_USE = (
+    "Tells that a machine is not as it was while it was commissioned, from any set of features, and which of them drove it. "
+    "The gateway learns the baseline by itself and asks once per row; a score of one half is the limit of what the "
+    "commissioning window itself showed."
+)
+LIMITS = (
+    "It says unusual, never why, and nothing about an attack; the rules and attack_risk do that. Commission a healthy machine: "
+    "what was there all along is usual. A change that stays is usual again after about another commissioning window. The score "
+    "fades over a fifth of the window, so its fall is no news. Seasons longer than a third of the window are not seen."
+)
+
+
+def export(pace: Pace, choice: Choice | None, files: Sequence[Series], folder: Path, seed: int) -> Path:
+    """Write anomaly.onnx and card.md. The same pace, files and seed give the same bytes. Raises DataError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = write(graph(), _card(pace, choice, files, seed, None), folder)
+        golden = _golden(path, pace, seed)
+        return write(graph(), _card(pace, choice, files, seed, golden), folder)
+    except OSError as error:
+        raise DataError(f"{folder}: {error.strerror}; name a folder that you may write to") from error
+
+
+def _golden(path: Path, pace: Pace, seed: int) -> tuple[Baseline, int, Floats, Floats]:
+    """A machine's baseline, the step and the rows that followed, one of them disturbed, some values missing; their scores."""
+    _, begun, lived = worlds.life(seed)
+    baseline = learn(lived[: worlds.WINDOW], worlds.FEATURES, begun, pace, worlds.LIKELY)
+    first, rows = begun + worlds.WINDOW, np.round(lived[worlds.WINDOW :][:GOLDEN_ROWS], 4)
+    rows[GOLDEN_ROWS // 2 :, 0] += 15.0  # K
+    rows[5:9, 3] = np.nan
+    scores, _ = stream(open_graph(path), baseline, rows, first)
+    return baseline, first, rows, scores
+
+
+def _card(
+    pace: Pace, choice: Choice | None, files: Sequence[Series], seed: int, golden: tuple[Baseline, int, Floats, Floats] | None
+) -> Mapping[str, Any]:
+    card: dict[str, Any] = {
+        "name": NAME,
+        "version": VERSION,
+        "features": list(worlds.FEATURES),
+        "threshold": THRESHOLD,
+        "intended_use": INTENDED_USE,
+        "limits": LIMITS,
+        "pace": asdict(pace),
+        "every": worlds.EVERY,
+        "window": worlds.WINDOW,
+        "data": {f"simulated machine {seed}": "the golden rows' baseline; nothing in the graph is learned from it"}
+        | {each.path.name: f"sha256 {sha256(each.path)}; the pace was chosen on it" for each in files},
+        "measures": _measures(choice),
+        "versions": versions("numpy", "onnx", "onnxruntime"),
+    }
+    if golden is not None:
+        baseline, first, rows, scores = golden
+        card["baseline"] = baseline.document()
+        card["golden"] = {
+            "first": first,
+            "inputs": [[None if np.isnan(value) else float(value) for value in row] for row in rows],
+            "scores": [round(float(score), 6) for score in scores],
+        }
+    return card
+
+
+def _measures(choice: Choice | None) -> dict[str, Any]:
+    if choice is None:
+        return {}
+    figures = choice.figures[choice.paces.index(choice.best)]
+    where = f"{len(figures)} labelled series, learned on each file's first rows, the others scored one by one"
+    return {
+        "VUS-PR": {"value": round(float(figures.mean()), 3), "spread": _range(figures), "protocol": where},
+        "VUS-PR, left out": {
+            "value": round(float(choice.left_out().mean()), 3),
+            "spread": _range(choice.left_out()),
+            "protocol": "the same, each file with the pace that is best on all the others",
+        },
+    }
+
+
+def _range(figures: Floats) -> str:
+    return f"{figures.min():.2f} to {figures.max():.2f}"
+
+
+def read_pace(path: Path) -> Pace:
+    """The pace that an exported graph was chosen with. Raises DataError."""
+    try:
+        model = onnx.load(path)
+        card = json.loads({each.key: each.value for each in model.metadata_props}[CARD_KEY])
+        return Pace(**card["pace"])
+    except (OSError, KeyError, TypeError, ValueError, onnx.checker.ValidationError) as error:
+        raise DataError(f"{path}: is no anomaly graph with its card ({error!r}); python -m models.anomaly train") from error

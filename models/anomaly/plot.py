@@ -1,0 +1,47 @@
+"""A picture of labelled series and their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from agent.scoring.baseline import Floats
+from models.anomaly.evaluate import THRESHOLD, Result
+from models.anomaly.measures import spans
+from models.anomaly.series import DataError, Series
+
+
+def plot(done: Sequence[tuple[Series, Result, Floats]], path: Path) -> None:
+    """Write the picture. Raises DataError when matplotlib is missing or the file cannot be written."""
+    try:
+        canvas, figures = import_module("matplotlib.backends.backend_agg"), import_module("matplotlib.figure")
+    except ImportError as error:
+        raise DataError("a picture needs matplotlib; install it with: pip install 'atm-edge-agent[plot]'") from error
+    figure = figures.Figure(figsize=(12, 2.4 * len(done)), layout="constrained")
+    canvas.FigureCanvasAgg(figure)
+    axes = figure.subplots(2 * len(done), 1, squeeze=False, height_ratios=[2, 1] * len(done))[:, 0]
+    for (series, result, scores), value_axis, score_axis in zip(done, axes[::2], axes[1::2], strict=True):
+        deviation = np.nanstd(series.values, axis=0)
+        columns = (
+            series.values if series.values.shape[1] == 1 else (series.values - np.nanmean(series.values, axis=0)) / deviation
+        )
+        value_axis.plot(columns, linewidth=0.6, color="tab:blue" if columns.shape[1] == 1 else None)
+        score_axis.plot(scores, linewidth=0.8, color="black")
+        score_axis.axhline(THRESHOLD, linewidth=0.6, color="tab:red", linestyle="--")
+        score_axis.set_ylim(0, 1)
+        score_axis.set_ylabel("score")
+        value_axis.set_title(f"{result.name}: VUS-PR {result.vus_pr:.2f}, AUC {result.auc:.2f}", loc="left", fontsize=9)
+        value_axis.tick_params(labelbottom=False)
+        for axis in (value_axis, score_axis):
+            axis.set_xlim(0, len(scores))
+            axis.axvspan(0, series.trained, color="tab:green", alpha=0.08)
+            for first, last in spans(series.labels):
+                axis.axvspan(first, last, color="tab:red", alpha=0.15)
+    axes[-1].set_xlabel("row; green: learned from, red: labelled")
+    try:
+        figure.savefig(path, dpi=110)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {error}; name a .png in a folder that you may write to") from error

@@ -1,0 +1,156 @@
+"""Labelled series from CSV files: which columns are numbers, which rows are anomalous, which are there to learn from."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from math import isfinite, nan
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.scoring.baseline import LEAST_ROWS, Floats
+
+LABELS = ("label", "is_anomaly", "anomaly")  # what a column of labels is called, in any case
+TIMES = ("timestamp", "time", "date", "datetime")
+TRAINED = re.compile(r"_tr_(\d+)_")  # TSB-AD puts the rows to learn from into the file's name
+SHARE = 4  # of the rows is learned from where nothing else is said: one in four
+
+
+class DataError(ValueError):
+    """A file cannot be used; the message names file, place and remedy."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One file. Rows before `trained` are learned from."""
+
+    path: Path
+    columns: tuple[str, ...]
+    values: Floats  # [rows, columns], NaN where blank
+    labels: NDArray[np.bool_]
+    trained: int
+
+    @property
+    def name(self) -> str:
+        """Of the file, without its ending."""
+        return self.path.stem
+
+
+def read(path: Path, label: str | None, train_rows: int | None, windows: Mapping[str, Sequence[Sequence[str]]] | None) -> Series:
+    """Read one file: a header, then numbers. Raises DataError.
+
+    `windows` are NAB's labels: file -> spans of time. Columns of times are left out, and columns that never change.
+    """
+    header, table = _table(path)
+    times = [index for index, name in enumerate(header) if name.lower() in TIMES]
+    marked = None if windows is not None else _label_column(path, header, label)
+    numbers = [index for index in range(len(header)) if index not in times and index != marked]
+    if not numbers:
+        raise DataError(f"{path}: has no column of numbers beside {', '.join(header)}; give at least one")
+    values = np.array([[_number(path, line, header[at], row[at]) for at in numbers] for line, row in table])
+    if windows is not None:
+        labels = _in_windows(path, windows, [row[times[0]] for _, row in table] if times else None)
+    else:
+        assert marked is not None
+        labels = np.array([_number(path, line, header[marked], row[marked]) > 0 for line, row in table])
+    moving = np.array([len(np.unique(column[np.isfinite(column)])) > 1 for column in values.T])
+    if not moving.any():
+        names = ", ".join(header[at] for at in numbers)
+        raise DataError(f"{path}: column {names} never changes, so nothing in it can be unusual; give another one")
+    columns = tuple(header[at] for at, moves in zip(numbers, moving, strict=True) if moves)
+    return _with_training(Series(path, columns, values[:, moving], labels, 0), train_rows)
+
+
+def read_windows(path: Path) -> Mapping[str, Sequence[Sequence[str]]]:
+    """NAB's combined_windows.json: file -> [[first, last], …]. Raises DataError."""
+    try:
+        windows = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as labels ({error}); give NAB's combined_windows.json") from error
+    if not isinstance(windows, dict):
+        raise DataError(f"{path}: expected an object of files and their windows; give NAB's combined_windows.json")
+    return windows
+
+
+def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The header, and the rows with their line numbers."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = csv.reader(file)
+            header = [name.strip() for name in next(lines, [])]
+            rows = [(lines.line_num, row) for row in lines if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{path}: {reason}; give a CSV file with a header") from error
+    if not rows:
+        raise DataError(f"{path}: has no rows below its header; give a CSV file with a header")
+    for line, row in rows:
+        if len(row) != len(header):
+            raise DataError(f"{path}: line {line} has {len(row)} cells, the header {len(header)}; mend the line")
+    return header, rows
+
+
+def _number(path: Path, line: int, column: str, cell: str) -> float:
+    text = cell.strip()
+    if not text or text.lower() == "nan":
+        return nan
+    try:
+        value = float(text)
+    except ValueError:
+        value = nan
+    if not isfinite(value):
+        raise DataError(f"{path}: line {line}, column {column!r}: expected a number, got {text[:40]!r}; mend or drop the column")
+    return value
+
+
+def _label_column(path: Path, header: Sequence[str], label: str | None) -> int:
+    wanted = LABELS if label is None else (label,)
+    for index, name in enumerate(header):
+        if name == label or (label is None and name.lower() in wanted):
+            return index
+    known = ", ".join(header)
+    raise DataError(f"{path}: has no column {' or '.join(wanted)} among {known}; name the column of labels with --label")
+
+
+def _in_windows(path: Path, windows: Mapping[str, Sequence[Sequence[str]]], times: Sequence[str] | None) -> NDArray[np.bool_]:
+    key = "/".join(path.parts[-2:])
+    if key not in windows:
+        raise DataError(f"{path}: the windows know no {key!r}; keep the file in the folder that NAB has it in")
+    if times is None:
+        raise DataError(f"{path}: has no column {' or '.join(TIMES)}; windows are spans of time")
+    try:
+        at = np.array([datetime.fromisoformat(text) for text in times])
+        spans = [(datetime.fromisoformat(first), datetime.fromisoformat(last)) for first, last in windows[key]]
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; write times as 2014-04-01 00:00:00") from error
+    labels = np.zeros(len(at), bool)
+    for first, last in spans:
+        labels |= (at >= first) & (at <= last)
+    return labels
+
+
+def _with_training(series: Series, train_rows: int | None) -> Series:
+    rows, first = len(series.values), int(np.argmax(series.labels))
+    if not series.labels.any() or series.labels.all():
+        raise DataError(f"{series.path}: {'no' if not series.labels.any() else 'every'} row is labelled; both kinds are needed")
+    named = TRAINED.search(series.path.name)
+    if train_rows is not None:
+        trained = train_rows
+    elif named is not None:
+        trained = int(named[1])
+    else:
+        trained = max(LEAST_ROWS, min(rows // SHARE, first - 1))
+    if not LEAST_ROWS <= trained < rows:
+        raise DataError(
+            f"{series.path}: {trained} of {rows} rows to learn from; at least {LEAST_ROWS} are needed and some must be left: "
+            "set --train-rows"
+        )
+    if not series.labels[trained:].any():
+        raise DataError(f"{series.path}: no row after the first {trained} is labelled; set --train-rows")
+    return replace(series, trained=trained)

@@ -1,0 +1,138 @@
+"""`python -m models.attack_risk train|evaluate`: learn from simulated worlds, and judge on others."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agent.errors import ModelRefused
+from models.attack_risk import evaluate, train
+from models.attack_risk.train import Extent
+from models.attack_risk.worlds import Group, Plot
+
+T = TypeVar("T")
+REPORT = Extent(attacks=120, troubles=50, lives=26)  # 26 weeks are 6 machine-months
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0, 1 when something failed, 2 for wrong usage."""
+    args = _parse(arguments)
+    try:
+        return int(args.run(args))
+    except (ModelRefused, ModuleNotFoundError, OSError) as error:
+        print(f"attack_risk: {error}", file=sys.stderr)
+        return 1
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m models.attack_risk", description=__doc__)
+    actions = parser.add_subparsers(required=True, metavar="train|evaluate")
+    training = actions.add_parser("train", help="watch worlds, fit, choose the threshold, export")
+    training.set_defaults(run=_train)
+    training.add_argument("--out", type=Path, default=train.HERE, metavar="DIR", help="where the .onnx and its card go")
+    training.add_argument("--seed", type=int, default=1, help="of what is drawn from the rows (default: %(default)s)")
+    evaluation = actions.add_parser("evaluate", help="measure an exported model on worlds that training never met")
+    evaluation.set_defaults(run=_evaluate)
+    evaluation.add_argument("--model", type=Path, default=train.HERE / "attack_risk.onnx", metavar="FILE")
+    evaluation.add_argument("--first", type=_count, default=0, metavar="N", help="number of the first world of each kind")
+    evaluation.add_argument("--out", type=Path, metavar="FILE", help="write the measures as JSON")
+    evaluation.add_argument("--plot", type=Path, metavar="FILE.png", help="draw how soon attacks are found")
+    defaults = {training: Extent(120, 60, 12), evaluation: REPORT}
+    for each, extent in defaults.items():
+        each.add_argument("--attacks", type=_count, default=extent.attacks, metavar="N", help="worlds with an attack")
+        each.add_argument("--troubles", type=_count, default=extent.troubles, metavar="N", help="worlds with another trouble")
+        each.add_argument("--lives", type=_count, default=extent.lives, metavar="N", help="worlds of ordinary life")
+        each.add_argument("--jobs", type=_count, default=1, metavar="N", help="processes")
+        each.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    return parser.parse_args(arguments)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, 0 or more")
+    return int(text)
+
+
+def _train(args: argparse.Namespace) -> int:
+    extent = Extent(args.attacks, args.troubles, args.lives)
+    if min(args.attacks, args.troubles, args.lives) < 6:
+        print("attack_risk: --attacks, --troubles and --lives: training wants 6 worlds of each at least", file=sys.stderr)
+        return 2
+    worlds = _all("worlds to learn from", train.study, extent.plots(Group.TRAIN), args.jobs)
+    chosen = _all("worlds to choose by", train.study, train.choosing(extent).plots(Group.CHOOSE), args.jobs)
+    model, limit = train.finish(worlds, chosen)
+    draft = train.write(model, chosen, args.seed, {}, {}, args.out)
+    outcomes = _all("worlds to report", partial(evaluate.judge, draft), train.choosing(extent).plots(Group.REPORT), args.jobs)
+    measures = evaluate.summary(outcomes)
+    path = train.write(model, chosen, args.seed, train.data(extent, limit), evaluate.for_card(measures), args.out)
+    if args.json:
+        print(json.dumps({"file": str(path), "bytes": path.stat().st_size, "threshold_logit": limit, **measures}))
+    else:
+        print(f"{path}: {path.stat().st_size} bytes")
+        _tables(measures)
+    return 0
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    plots = Extent(args.attacks, args.troubles, args.lives).plots(Group.REPORT, args.first)
+    outcomes = _all("worlds", partial(evaluate.judge, args.model), plots, args.jobs)
+    measures = evaluate.summary(outcomes)
+    if args.out is not None:
+        args.out.write_text(json.dumps(measures, indent=1) + "\n")
+    if args.plot is not None:
+        from models.attack_risk import plot
+
+        plot.delays([each.found for each in outcomes if each.found is not None], args.plot)
+    if args.json:
+        print(json.dumps(measures))
+    else:
+        _tables(measures)
+    return 0
+
+
+def _all(what: str, work: Callable[[Plot], T], plots: Sequence[Plot], jobs: int) -> list[T]:
+    """Every world, with a bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return list(track(train.each(work, plots, jobs), what, len(plots), console=console, disable=not console.is_terminal))
+
+
+def _tables(measures: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for what, text in (("named", "alarms that name the attack"), ("noticed", "any security alarm of severity 3 or 4")):
+        table = Table("attack", "worlds", "rules", "s", "model", "s", "together", "s", title=text, title_justify="left")
+        for name, row in measures["attacks"].items():
+            cells = [row[f"{what}_by_{by}"] for by in ("rules", "model", "together")]
+            table.add_row(name, str(row["worlds"]), *(text for cell in cells for text in _cells(cell)))
+        console.print(table)
+    false = measures["false_alarms"]
+    console.print(
+        f"false alarms added in {false['machine_months']} machine-months of ordinary life: {false['added']} = "
+        f"{false['per_machine_month']} a month (at most {false['at_most_95']}, 95 %); {false['causes'] or 'no cause'}"
+    )
+    table = Table("trouble that is no attack", "worlds", "with a false alarm", "as", title_justify="left")
+    for name, row in measures["troubles"].items():
+        table.add_row(name, str(row["worlds"]), str(row["with_false_alarm"]), ", ".join(row["classes"]))
+    console.print(table)
+
+
+def _cells(cell: dict[str, Any]) -> tuple[str, str]:
+    """Share found and median delay, each with its 95 % interval."""
+    low, high = cell["share_95"]
+    early, late = ("never" if each is None else f"{each:.0f}" for each in cell["median_95"])
+    middle = "never" if cell["median_s"] is None else f"{cell['median_s']:.0f}"
+    return f"{cell['share']:.3f} ({low:.2f}–{high:.2f})", f"{middle} ({early}–{late})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""Evaluation on worlds that training never met: what rules and model find, when, and what the model costs in false alarms."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from agent import config
+from agent.config.settings import RulesSettings
+from agent.scoring import trust
+from agent.scoring.session import load
+from agent.stages.score import Scoring
+from models.attack_risk import measure
+from models.attack_risk.measure import Found
+from models.attack_risk.watch import watch
+from models.attack_risk.worlds import Kind, Plot
+
+EVERY = 5.0  # s between two scores: the configuration's default
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one world."""
+
+    plot: Plot
+    days: float
+    found: Found | None
+    false_alarms: tuple[tuple[float, str, str], ...]
+    """(when, the class that the model named, what was really going on)"""
+
+
+def judge(file: Path, plot: Plot) -> Outcome:
+    """Watch one world with the model and, where something is scripted, with the rules that come with the agent."""
+    data = trust.read(file)
+    model = load(file, data, trust.sha256(data), 60.0, time.perf_counter)
+    rules = () if plot.kind is Kind.LIFE else config.rules(RulesSettings())
+    watched = watch(plot, rules, [Scoring("attack_risk", model.parsed, model, model.card.threshold, EVERY)])
+    false = tuple((alarm.at, alarm.attack or "", measure.cause(watched, alarm.at)) for alarm in measure.false_alarms(watched))
+    return Outcome(plot, watched.days, measure.found(watched), false)
+
+
+def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """All measures, as one JSON object. Delays are in seconds after the first evidence; null is never."""
+    attacks = [each.found for each in outcomes if each.found is not None]
+    months = sum(each.days for each in outcomes if each.plot.kind is Kind.LIFE) / measure.MONTH
+    false = [alarm for each in outcomes if each.plot.kind is Kind.LIFE for alarm in each.false_alarms]
+    per_month, at_most = measure.rate(len(false), months)
+    return {
+        "attacks": {name: _attack([each for each in attacks if each.scenario == name]) for name in _names(attacks)}
+        | {"all": _attack(attacks)},
+        "false_alarms": {
+            "machine_months": round(months, 2),
+            "added": len(false),
+            "per_machine_month": _number(per_month),
+            "at_most_95": _number(at_most),
+            "causes": dict(Counter(f"{attack}: {cause}" for _, attack, cause in false)),
+        },
+        "troubles": _troubles(outcomes),
+    }
+
+
+def _names(attacks: Iterable[Found]) -> list[str]:
+    return sorted({each.scenario for each in attacks})
+
+
+def _attack(attacks: Sequence[Found]) -> dict[str, Any]:
+    result: dict[str, Any] = {"worlds": len(attacks)}
+    for what in ("named", "noticed"):
+        for by in ("rules", "model", "together"):
+            delays = [getattr(each, what if by == "together" else f"{what}_by_{by}") for each in attacks]
+            hits = sum(map(isfinite, delays))
+            share, low, high = measure.share(hits, len(delays))
+            middle, early, late = measure.middle(delays)
+            result[f"{what}_by_{by}"] = {
+                "share": round(share, 4),
+                "share_95": [round(low, 4), round(high, 4)],
+                "median_s": _number(middle),
+                "median_95": [_number(early), _number(late)],
+            }
+    return result
+
+
+def _troubles(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for each in outcomes:
+        if each.plot.kind is Kind.TROUBLE:
+            entry = found.setdefault(each.plot.scenario, {"worlds": 0, "with_false_alarm": 0, "classes": []})
+            entry["worlds"] += 1
+            entry["with_false_alarm"] += bool(each.false_alarms)
+            entry["classes"] = sorted({*entry["classes"], *(attack for _, attack, _ in each.false_alarms)})
+    return dict(sorted(found.items()))
+
+
+def _number(value: float) -> float | None:
+    return round(value, 3) if isfinite(value) else None
+
+
+def for_card(measures: dict[str, Any]) -> dict[str, Any]:
+    """The few figures that the card carries."""
+    every, false = measures["attacks"]["all"], measures["false_alarms"]
+    protocol = (
+        f"{every['worlds']} worlds with an attack, seeds and settings not met in training; python -m models.attack_risk evaluate"
+    )
+    named, alone = every["named_by_together"], every["named_by_rules"]
+    return {
+        "attacks named in their time scale by rules and model": {
+            "value": named["share"], "spread": f"95 %: {named['share_95']}", "protocol": protocol},
+        "median s from first evidence to an alarm that names the attack, rules and model": {
+            "value": named["median_s"], "spread": f"95 %: {named['median_95']}", "protocol": protocol},
+        "the same, rules alone": {
+            "value": alone["median_s"], "spread": f"95 %: {alone['median_95']}", "protocol": protocol},
+        "false alarms added per machine-month": {
+            "value": false["per_machine_month"], "spread": f"at most {false['at_most_95']} (95 %)",
+            "protocol": f"{false['machine_months']} machine-months of ordinary life, machines not met in training"},
+    }  # fmt: skip

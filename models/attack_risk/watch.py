@@ -1,0 +1,188 @@
+"""One world watched as a gateway would: its Readings go through the very pipeline that runs on the gateway.
+
+A month at one sample a second would take minutes. So the board samples once a second only while the housing is shaken or an
+attack is near, and every `CALM` seconds otherwise; words come at their edges all the same, and no shaking goes unheard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.pipeline import Pipeline, PipelineSettings
+from agent.records import Alarm, Body, Reading
+from agent.stages.calendar import Plan
+from agent.stages.features import Feature
+from agent.stages.rules import Rule, fits
+from agent.stages.score import Score, Scores, Scoring
+from firmware_sim.agenda import tick_of
+from firmware_sim.board import Board, Edge, Sample
+from firmware_sim.truth import Kind as LabelKind
+from firmware_sim.truth import Label
+from firmware_sim.world import World
+from models.attack_risk.worlds import BY_DAY, Kind, Plot
+
+MACHINE = "ATM-SIM"
+CALM = 20.0  # s between two samples, and between two ticks, while nothing happens
+LOUD = 0.5  # m/s²: what customers do to the housing stays below
+RINGING = 3.0  # s of close sampling after a shock
+LIVELY = 60.0  # s after anything has happened in which the model is asked as often as it wants
+BEFORE = 300.0  # s before the scripted moment from which the board samples once a second
+HISTORY = 1_800.0  # s before the scripted moment from which models are asked; until then they only listen
+AFTERMATH = 900.0  # s after the last repair during which an attack's traces are still in the features
+
+
+class Close(Board):
+    """A board that samples once a second when it matters."""
+
+    def __init__(self, world: World, always_from: float) -> None:
+        self._always_from = always_from
+        self._loud_until = 0.0
+        super().__init__(world, CALM)
+
+    def _next_sample(self) -> float:
+        if self._samples == 0:
+            return self._begun
+        near = self._sampled_at >= self._always_from or self._sampled_at < self._loud_until
+        return tick_of(max(self.world.now, self._sampled_at + (1.0 if near else self.period)))
+
+    def _act(self, now: float) -> Iterator[Edge | Sample]:
+        if self.world.site.motion.peak_since(now - 1.0) > LOUD:
+            self._loud_until = now + RINGING
+        yield from super()._act(now)
+
+
+@dataclass(frozen=True)
+class Announced(Plan):
+    """The operator's calendar, as the world fills it."""
+
+    world: World | None = None
+
+    def visit_planned(self, at: float) -> bool:
+        """Whether somebody is expected."""
+        return self.world is not None and any(visit.start <= at < visit.end for visit in self.world.plan)
+
+
+@dataclass
+class Watched:
+    """What was seen of one world."""
+
+    plot: Plot
+    labels: Sequence[Label]
+    days: float
+    """Of the world that were watched."""
+    times: NDArray[np.float64]
+    rows: NDArray[np.float32]
+    """The features at these times; empty unless they were recorded."""
+    alarms: list[Alarm] = field(default_factory=list)
+
+    @property
+    def attack(self) -> Label | None:
+        """The attack, when there was one that could be seen."""
+        return next((each for each in self.labels if each.kind is LabelKind.ATTACK and each.seen is not None), None)
+
+    def calm_again(self) -> float:
+        """When the traces of the attack are gone: it is over, and what it broke has been repaired. Infinity: never."""
+        attack = self.attack
+        assert attack is not None
+        over = attack.end if attack.end is not None else inf
+        after = [each for each in self.labels if each.start >= attack.start and each.name in ("damaged", "technician")]
+        return max([over, *(each.end if each.end is not None else inf for each in after)]) + AFTERMATH
+
+
+class Sparing(Pipeline):
+    """A pipeline that asks its models seldom while nothing happens: without news a score only falls."""
+
+    step = CALM
+    silent_until = 0.0
+    asked_at = 0.0
+
+    def _score(self, scores: Scores, now: float, out: list[Body]) -> None:
+        if now % self.step or now < self.silent_until:
+            scores.due = now - now % self.step + self.step
+        else:
+            self.asked_at = now
+            super()._score(scores, now, out)
+
+
+def watch(plot: Plot, rules: Sequence[Rule], scorings: Sequence[Scoring]) -> Watched:
+    """Let a world go its way and note what rules and models make of it."""
+    return _Watch(plot, rules, scorings).run()
+
+
+def record(plot: Plot, features: Sequence[Feature], every: float) -> Watched:
+    """The features of a world every `every` seconds of liveliness, as a model of the gateway would be given them."""
+    rows: list[list[float]] = []
+    times: list[float] = []
+
+    def note(row: Sequence[float]) -> Score | None:
+        rows.append(list(row))
+        times.append(gateway.asked_at)
+        return None
+
+    gateway = _Watch(plot, (), [Scoring("recorder", tuple(features), note, 1.0, every)])
+    watched = gateway.run()
+    return replace(watched, times=np.asarray(times), rows=np.asarray(rows, dtype=np.float32))
+
+
+class _Watch:
+    """The gateway at one machine."""
+
+    def __init__(self, plot: Plot, rules: Sequence[Rule], scorings: Sequence[Scoring]) -> None:
+        self._plot = plot
+        self._world = plot.world()
+        self._every = min((each.every for each in scorings), default=CALM)
+        plan = Announced(world=self._world if plot.calendar_known else None)
+        self._pipeline = Sparing(PipelineSettings(MACHINE, 3600.0, rules=tuple(rules), plan=plan, scorings=tuple(scorings)))
+        named = {feature.point for scoring in scorings for feature in scoring.features}
+        patterns = {each.point for rule in rules for each in (*rule.when, *rule.unless)}
+        self._points = {name for name in self._world.fitted if name in named or any(fits(each, name) for each in patterns)}
+        self._lively_until = self._heard = 0.0
+        self._alarms: list[Alarm] = []
+
+    @property
+    def asked_at(self) -> float:
+        """When the model was asked last."""
+        return self._pipeline.asked_at
+
+    def run(self) -> Watched:
+        """To the end of the plot."""
+        plot, world = self._plot, self._world
+        begun, moment = world.now, plot.moment.timestamp()
+        near = plot.kind is not Kind.LIFE and plot.scenario not in BY_DAY  # averages over hours want samples that are alike
+        board = Close(world, moment - BEFORE if near else inf)
+        self._pipeline.silent_until = moment - HISTORY
+        until = moment + plot.hours * 3600.0
+        while world.now < until and not self._over():
+            if plot.broken_loop and world.now >= moment:
+                world.site.board.cut.add(plot.broken_loop)
+            for item in board.run_to(min(until, world.now + CALM)):
+                self._hear(item)
+            self._note(self._pipeline.tick(world.now))
+        days = (world.now - begun) / 86_400.0
+        return Watched(plot, list(world.truth), days, np.empty(0), np.empty((0, 0), dtype=np.float32), self._alarms)
+
+    def _over(self) -> bool:
+        """Nothing more is to be learnt: the attack ended a quarter of an hour ago."""
+        attack = next((each for each in self._world.truth if each.kind is LabelKind.ATTACK), None)
+        return attack is not None and attack.end is not None and self._world.now > attack.end + AFTERMATH
+
+    def _hear(self, item: Edge | Sample) -> None:
+        now = self._world.now
+        if isinstance(item, Edge) or now - self._heard < CALM - 1.0:
+            self._lively_until = now + LIVELY
+        if isinstance(item, Sample):
+            self._heard = now
+        bodies = self._pipeline.tick(now)
+        self._pipeline.step = self._every if now < self._lively_until else CALM
+        for name, value in item.values.items():
+            if name in self._points:
+                bodies += self._pipeline.feed(Reading(MACHINE, name, value, item.at))
+        self._note(bodies)
+
+    def _note(self, bodies: Sequence[Body]) -> None:
+        self._alarms += [body for body in bodies if isinstance(body, Alarm)]

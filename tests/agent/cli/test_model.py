@@ -1,0 +1,109 @@
+"""`atm-agent model …` as it is typed: what it prints, what it refuses, what it leaves on the shelf."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from agent.cli import model
+from agent.errors import EXIT_FAILED, EXIT_OK, AgentError, ModelRefused
+from agent.scoring.shelf import Shelf
+from agent.scoring.trust import sha256
+from tests.agent.scoring import graphs
+
+
+def run(*words: object) -> int:
+    parser = argparse.ArgumentParser()
+    model.add_parser(parser.add_subparsers(dest="command"))
+    return model.run(parser.parse_args(["model", *map(str, words)]))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return graphs.put(tmp_path, graphs.model())
+
+
+def test_inspect_shows_the_card_and_runs_nothing(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("inspect", file, "--json") == EXIT_OK
+    card = json.loads(capsys.readouterr().out)
+    assert (card["name"], card["sha256"], card["bytes"]) == ("test_risk", sha256(file.read_bytes()), file.stat().st_size)
+    assert run("inspect", file) == EXIT_OK
+    shown = capsys.readouterr().out
+    assert all(feature in shown for feature in graphs.FEATURES)
+    endless = graphs.put(file.parent, graphs.model(graphs.endless()), "endless.onnx")
+    with pytest.raises(ModelRefused, match="no bound"):
+        run("inspect", endless)
+
+
+def test_verify_says_what_the_agent_would(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    right = sha256(file.read_bytes())
+    assert run("verify", file, "--sha256", right, "--budget", 5) == EXIT_OK
+    assert "good: test_risk-1.0-" in capsys.readouterr().out
+    assert run("verify", file, "--sha256", "0" * 64, "--json") == EXIT_FAILED
+    said = json.loads(capsys.readouterr().out)
+    assert said["word"] == "refused"
+    assert right in said["message"]
+    with pytest.raises(ModelRefused, match="nothing vouches"):
+        run("verify", file)
+    with pytest.raises(AgentError, match="expected 64 hexadecimal digits"):
+        run("verify", file, "--sha256", "ABC")
+
+
+def test_score_takes_columns_in_any_order_and_blanks(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = file.with_name("rows.csv")
+    order = [graphs.FEATURES[2], "remark", graphs.FEATURES[0], graphs.FEATURES[1]]
+    lines = [order, ["3", "x", "0.5", "1"], ["", "", "nan", "0.25"]]
+    out = io.StringIO()
+    csv.writer(out).writerows(lines)
+    table.write_text(out.getvalue())
+    assert run("score", file, table, "--json") == EXIT_OK
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["score"] == pytest.approx(graphs.answer([0.5, 1.0, 3.0]), abs=1e-6)
+    assert first["drivers"][0] == graphs.FEATURES[2]
+    assert second["score"] == pytest.approx(graphs.answer([None, 0.25, None]), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", r"rows.csv:1: has no column 'mean\(motion.rms_ms2,60s\)' \(3 of 3 are lacking\)"),
+        ('"mean(motion.rms_ms2,60s)","share(auxiliaries.cabinetDoor=open|tampered,60s)"\n', r"\(1 of 3 are lacking\)"),
+        (",".join(f'"{each}"' for each in graphs.FEATURES) + "\n1,2,much\n", r"rows.csv:2: delta.*expected a number, got 'much'"),
+        (None, "No such file"),
+        (b"\xff\xfe", "is no CSV file"),
+    ],
+)
+def test_score_says_what_is_wrong_with_the_rows(file: Path, text: str | bytes | None, reason: str) -> None:
+    table = file.with_name("rows.csv")
+    if text is not None:
+        table.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(AgentError, match=reason):
+        run("score", file, table)
+
+
+def test_install_shadow_rollback_and_list(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shelf = file.with_name("shelf")
+    with pytest.raises(AgentError, match="somebody must vouch"):
+        run("install", file, "--shelf", shelf)
+    with pytest.raises(ModelRefused, match="wanted is"):
+        run("install", file, "--shelf", shelf, "--sha256", "0" * 64)
+    assert run("list", "--shelf", shelf) == EXIT_OK
+    assert "nothing is installed" in capsys.readouterr().out
+    assert run("install", file, "--shelf", shelf, "--sha256", sha256(file.read_bytes()), "--budget", 5) == EXIT_OK
+    newer = graphs.put(file.parent, graphs.model(text=graphs.card(version="1.1")), "newer.onnx")
+    pin = sha256(newer.read_bytes())
+    assert run("install", newer, "--shelf", shelf, "--sha256", pin, "--budget", 5, "--shadow") == EXIT_OK
+    assert f"current 1.0 ({sha256(file.read_bytes())[:8]}), shadow 1.1 ({pin[:8]})" in capsys.readouterr().out
+    assert run("rollback", "test_risk", "--shelf", shelf, "--shadow") == EXIT_OK
+    assert run("rollback", "test_risk", "--shelf", shelf) == EXIT_OK
+    assert "current the one that came with the agent" in capsys.readouterr().out
+    assert run("list", "--shelf", shelf, "--json") == EXIT_OK
+    assert json.loads(capsys.readouterr().out)["test_risk"]["current"] is None
+    with pytest.raises(ModelRefused, match="what came with the agent is in use"):
+        run("rollback", "test_risk", "--shelf", shelf)
+    assert Shelf(shelf).row("test_risk").previous == ()

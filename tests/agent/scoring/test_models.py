@@ -1,0 +1,138 @@
+"""The models of a running agent, with real files, real children and a real shelf: what is refused changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.records import Value
+from agent.scoring.drift import FEW
+from agent.scoring.models import DRIFT_EVERY, Models, Wanted
+from agent.scoring.shelf import INDEX, Shelf
+from agent.scoring.trust import sha256
+from agent.stages.score import Scoring
+from tests.agent.scoring import graphs
+
+NAME = "test_risk"
+BUDGET = 5.0  # s; a test must not fail because another one runs
+
+
+class Gateway:
+    """What the application lends: pipelines to attach to, and Readings of the gateway itself."""
+
+    def __init__(self, tmp_path: Path, **changes: object) -> None:
+        self.folder = tmp_path
+        self.attached: dict[str, Scoring] = {}
+        self.said: dict[str, Value] = {}
+        self.shelf = Shelf(tmp_path / "shelf")
+        came_with = graphs.put(tmp_path, graphs.model(), "came_with.onnx")
+        self.wanted = Wanted(NAME, came_with, sha256=None, budget=BUDGET)
+        self.wanted = Wanted(**{**vars(self.wanted), **changes})  # type: ignore[arg-type]
+        self.models = Models([self.wanted], self.shelf, self.attach, self.detach, self.said.__setitem__, time.perf_counter)
+
+    def attach(self, scoring: Scoring) -> None:
+        self.attached[scoring.name] = scoring
+
+    def detach(self, name: str) -> None:
+        del self.attached[name]
+
+    def install(self, version: str, *, shadow: bool = False, **changes: object) -> Path:
+        data = graphs.model(text=graphs.card(version=version, **changes))
+        path = graphs.put(self.folder, data, "given.onnx")
+        row = self.shelf.install(NAME, version, path, data, shadow=shadow)
+        copy = row.shadow if shadow else row.current
+        assert copy is not None
+        return self.shelf.path(NAME, copy)
+
+    def version(self, name: str = NAME) -> str:
+        return self.models.running[name].card.version
+
+
+@pytest.fixture
+def vouched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of the test count as those that came with the agent."""
+    monkeypatch.setattr("agent.scoring.trust.vouched", lambda path: sha256(path.read_bytes()))
+
+
+@pytest.mark.usefixtures("vouched")
+async def test_what_is_installed_scores_and_what_is_refused_changes_nothing(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    await gateway.models.look()
+    assert (gateway.version(), gateway.said[f"gateway.model.{NAME}"]) == ("1.0", "ok")
+    gateway.install("1.1")
+    await gateway.models.look()
+    assert gateway.version() == "1.1"
+    scoring = gateway.attached[NAME]
+    score = scoring.model([0.5, 1.0, 3.0])
+    assert score is not None
+    assert score.value == pytest.approx(graphs.answer([0.5, 1.0, 3.0]), abs=1e-6)
+    gateway.install("1.2", golden={"inputs": [[None, None, None]], "scores": [0.9]})
+    await gateway.models.look()
+    assert (gateway.version(), gateway.attached[NAME]) == ("1.1", scoring)  # the last good one goes on
+    assert gateway.said[f"gateway.model.{NAME}"] == "refused"
+    gateway.shelf.roll_back(NAME)
+    await gateway.models.look()
+    assert (gateway.version(), gateway.attached[NAME], gateway.said[f"gateway.model.{NAME}"]) == ("1.1", scoring, "ok")
+
+
+@pytest.mark.usefixtures("vouched")
+async def test_after_a_restart_the_last_good_one_is_found_behind_a_damaged_file(tmp_path: Path) -> None:
+    first = Gateway(tmp_path)
+    first.install("1.1")
+    damaged = first.install("1.2")
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    gateway = Gateway(tmp_path)
+    await gateway.models.look()
+    assert (gateway.version(), gateway.said[f"gateway.model.{NAME}"]) == ("1.1", "refused")
+    (tmp_path / "shelf" / NAME / INDEX).write_text("{")
+    gateway = Gateway(tmp_path)
+    await gateway.models.look()
+    assert (gateway.version(), gateway.said[f"gateway.model.{NAME}"]) == ("1.0", "refused")
+
+
+@pytest.mark.usefixtures("vouched")
+async def test_a_shadow_runs_beside_and_raises_nothing(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    gateway.install("2.0", shadow=True)
+    await gateway.models.look()
+    assert (gateway.version(), gateway.version(f"{NAME}-shadow")) == ("1.0", "2.0")
+    assert (gateway.attached[NAME].shadow, gateway.attached[f"{NAME}-shadow"].shadow) == (False, True)
+    gateway.shelf.roll_back(NAME, shadow=True)
+    await gateway.models.look()
+    assert set(gateway.attached) == set(gateway.models.running) == {NAME}
+
+
+async def test_without_any_good_model_the_word_is_said_and_nothing_is_attached(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path, came_with=tmp_path / "none.onnx")
+    await gateway.models.look()
+    assert (gateway.attached, gateway.said) == ({}, {f"gateway.model.{NAME}": "missing"})
+
+
+async def test_a_configured_file_is_the_only_one(tmp_path: Path) -> None:
+    path = graphs.put(tmp_path, graphs.model(text=graphs.card(version="9.0")), "own.onnx")
+    gateway = Gateway(tmp_path, file=path, sha256=sha256(path.read_bytes()), threshold=0.9, every=1.0)
+    gateway.install("1.1")
+    await gateway.models.look()
+    assert (gateway.version(), gateway.attached[NAME].threshold, gateway.attached[NAME].every) == ("9.0", 0.9, 1.0)
+
+
+@pytest.mark.usefixtures("vouched")
+async def test_a_model_that_breaks_is_said_and_drift_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spread = {"edges": [0.0], "shares": [0.5, 0.5, 0.0]}
+    data = graphs.model(text=graphs.card(histograms=[spread] * 3))
+    gateway = Gateway(tmp_path, came_with=graphs.put(tmp_path, data, "drifting.onnx"))
+    await gateway.models.look()
+    ask: Callable[[list[float]], object] = gateway.attached[NAME].model
+    for number in range(FEW * round(DRIFT_EVERY / gateway.wanted.every)):
+        ask([-1.0 if number // 12 % 2 else 1.0, 1.0, float("nan")])
+    await gateway.models.look()
+    drift = {name.rpartition(".")[2]: value for name, value in gateway.said.items() if ".drift." in name}
+    assert drift["00_mean_motion_rms_ms2_60s"] == pytest.approx(0.0, abs=1e-3)
+    assert min(drift["01_share_auxiliaries_cabinetDoor_60s"], drift["02_delta_cashDispenser_presents_60s"]) > 1.0  # type: ignore[type-var]
+    assert ask([1.0, 2.0]) is None  # a row of another length: the runtime cannot take it
+    await gateway.models.look()
+    assert gateway.said[f"gateway.model.{NAME}"] == "broken"
+    assert "gives no scores any more" in caplog.text

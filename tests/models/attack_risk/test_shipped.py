@@ -1,0 +1,131 @@
+"""The file that ships: whole, vouched for, small, quick to agree with its card, and right about the two that are told apart."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from agent import config
+from agent.config.settings import RulesSettings
+from agent.scoring import onnx_file, prove, trust
+from agent.scoring.session import load
+from agent.stages.score import Scoring
+from models.attack_risk import measure
+from models.attack_risk.__main__ import main
+from models.attack_risk.additive import Additive, Ramps
+from models.attack_risk.evidence import CLASSES, FEATURES, SIGNS
+from models.attack_risk.train import HERE
+from models.attack_risk.watch import Watched, watch
+from models.attack_risk.worlds import Group, Kind, draw
+from tests.models.attack_risk.test_additive import random_rows
+
+FILE = HERE / "attack_risk.onnx"
+
+# run by each of two interpreters over the same rows
+ANSWERS = """
+import sys, numpy, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+rows = numpy.load(sys.argv[2])
+numpy.savez(sys.argv[3], *session.run(["score", "classes", "contributions"], {"features": rows}))
+print(onnxruntime.__version__)
+"""
+
+
+async def test_the_release_vouches_for_it() -> None:
+    model = await prove(FILE, None, 5.0, time.perf_counter)
+    assert model.card.features == FEATURES
+    assert model.card.classes == CLASSES
+    assert len(model.card.histograms) == len(FEATURES)
+    assert FILE.stat().st_size <= 200_000
+    onnx_file.check_operators(FILE, FILE.read_bytes())
+
+
+def test_sha256sum_agrees() -> None:
+    done = subprocess.run(["sha256sum", "-c", FILE.name + ".sha256"], cwd=HERE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def trained() -> Additive:
+    """The weights that were trained, taken out of the file and put into plain numpy."""
+    held = {each.name: numpy_helper.to_array(each) for each in onnx.load(FILE).graph.initializer}
+    return Additive(Ramps.of(SIGNS, FEATURES), held["by_class"].T.astype(float), held["biases"][1:].astype(float))
+
+
+def test_parity_over_ten_thousand_random_and_all_golden_rows() -> None:
+    data = FILE.read_bytes()
+    loaded = load(FILE, data, trust.sha256(data), 5.0, time.perf_counter)
+    golden = [[np.nan if value is None else value for value in row] for row in loaded.card.golden.inputs]
+    rows = np.vstack([random_rows(10_000, 7), np.asarray(golden, dtype=np.float32)])
+    session = onnx_session()
+    score, classes = session.run(["score", "classes"], {"features": rows})
+    model = trained()
+    assert np.abs(score - model.score(rows)).max() <= 1e-5
+    assert np.abs(classes - model.classes(rows)).max() <= 1e-5
+    assert np.abs(score[10_000:] - np.asarray(loaded.card.golden.scores)).max() <= 1e-5
+
+
+def onnx_session() -> object:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(FILE.read_bytes(), providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.skipif("OTHER_PYTHON" not in os.environ, reason="name an interpreter with another onnxruntime in OTHER_PYTHON")
+def test_parity_with_another_runtime(tmp_path: Path) -> None:
+    """python3 -m venv /tmp/other && /tmp/other/bin/pip install onnxruntime==1.20.1, then OTHER_PYTHON=/tmp/other/bin/python."""
+    np.save(tmp_path / "rows.npy", random_rows(10_000, 8))
+    found = {}
+    for name, python in (("here", sys.executable), ("there", os.environ["OTHER_PYTHON"])):
+        out = tmp_path / f"{name}.npz"
+        words = [python, "-c", ANSWERS, str(FILE), str(tmp_path / "rows.npy"), str(out)]
+        version = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+        found[name] = (version, [np.load(out)[key] for key in np.load(out).files])
+    assert found["here"][0] != found["there"][0], "both interpreters have the same onnxruntime"
+    for ours, theirs in zip(found["here"][1], found["there"][1], strict=True):
+        assert np.abs(ours - theirs).max() <= 1e-5
+
+
+def seen(kind: Kind, scenario: str) -> Watched:
+    """The first world of a scenario in the report group, with rules and the model that ships."""
+    number = next(number for number in range(60) if draw(Group.REPORT, kind, number).scenario == scenario)
+    plot = replace(draw(Group.REPORT, kind, number), calendar_known=True)
+    data = FILE.read_bytes()
+    model = load(FILE, data, trust.sha256(data), 5.0, time.perf_counter)
+    scoring = Scoring("attack_risk", model.parsed, model, model.card.threshold)
+    return watch(plot, config.rules(RulesSettings()), [scoring])
+
+
+def test_a_black_box_is_named_before_the_rules_name_it() -> None:
+    found = measure.found(seen(Kind.ATTACK, "black_box"))
+    assert found is not None
+    assert found.named_by_model < found.named_by_rules < measure.TIME_SCALE["BLACK_BOX"]
+
+
+def test_a_technician_behind_the_same_doors_is_not() -> None:
+    watched = seen(Kind.TROUBLE, "technician_visit")
+    assert measure.false_alarms(watched) == []
+    assert any(alarm.rule == "visit" for alarm in watched.alarms)  # he was there
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["train", "--lives", "2"], 2),
+        (["evaluate", "--model", "/nowhere.onnx", "--attacks", "1", "--troubles", "0", "--lives", "0"], 1),
+    ],
+)
+def test_what_cannot_be_done_gets_one_line(words: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == status
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    with pytest.raises(SystemExit) as usage:
+        main(["evaluate", "--attacks", "-1"])
+    assert usage.value.code == 2
