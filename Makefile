@@ -42,7 +42,7 @@ $(VENV):
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-config --extra build \
 	  --output-file requirements.lock pyproject.toml
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-config --extra build --extra dev --extra train \
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-config --extra build --extra dev --extra train --extra plot --extra postgres \
 	  --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 
 clean:

@@ -10,7 +10,12 @@ import shutil
 import subprocess
 import sys
 
-PACKAGES = {"mosquitto": "mosquitto", "mosquitto_sub": "mosquitto-clients", "coap-server-openssl": "libcoap3-bin", "openssl": "openssl"}
+PACKAGES = {
+    "mosquitto": "mosquitto",
+    "mosquitto_sub": "mosquitto-clients",
+    "coap-server-openssl": "libcoap3-bin",
+    "openssl": "openssl",
+}
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 
 

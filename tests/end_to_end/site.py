@@ -149,7 +149,8 @@ def mqtt_uplink(port: int, **more: Any) -> dict[str, Any]:
 
 AS_NOBODY = """
 import os, sys
-import agent.app, agent.sources.board, agent.uplinks.coap, aiocoap.transports.udp6, encodings.idna, encodings.utf_8_sig
+import agent.app, agent.sources.board, agent.uplinks.coap, aiocoap.transports.udp6
+import concurrent.futures.thread, encodings.idna, encodings.utf_8_sig
 from agent.cli import main, parser
 parser()
 if os.geteuid() == 0:

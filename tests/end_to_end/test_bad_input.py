@@ -183,7 +183,7 @@ def test_history_prints_table_json_and_csv(site: Site) -> None:
     port = free_udp_port()
     site.machine("--scenario", "normal_week", "--skip", "12h")
     agent = site.agent(site.configure([coap_uplink(port)]))
-    until(lambda: any(getattr(each.body, "machine", "") == "ATM" for each in site.stored()), agent)
+    until(lambda: any("auxiliaries.safeDoor" in getattr(each.body, "points", ()) for each in site.stored()), agent)
     assert agent.stop() == 0
     for form in ((), ("--json",), ("--csv",)):
         done = atm_agent("history", "--store", site.store, "--machine", "ATM", *form)
