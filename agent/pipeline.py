@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from agent.records import Body, EventClass, Reading, Severity, Value
 from agent.stages import Documents
-from agent.stages.calendar import Plan
+from agent.stages.calendar import Plan, Visit
 from agent.stages.cash import Cash, Cassette
 from agent.stages.clean import Clean, CleanSettings
 from agent.stages.judge import Judge
@@ -243,6 +243,7 @@ class Pipeline:
             "windows": self._windows.changed(points),
             "alarms": self._judge.changed(),
             "cash": self._cash.changed(),
+            "visits": self._visits.changed(),
             "scores": scores,
             "learned": self._judge.learned() if points is None else {},
         }
@@ -251,14 +252,15 @@ class Pipeline:
     @property
     def tables(self) -> Sequence[str]:
         """Names of the tables that `restore` wants."""
-        return tuple(f"{table} {self.machine}" for table in ("windows", "alarms", "cash", "scores", "learned"))
+        return tuple(f"{table} {self.machine}" for table in ("windows", "alarms", "cash", "visits", "scores", "learned"))
 
     def restore(self, tables: Mapping[str, Mapping[str, dict[str, Any]]], now: float) -> list[Body]:
         """Go on where an earlier run ended; called once, before the first Reading. A window that has ended is returned."""
-        windows, alarms, cash, scores, learned = (dict(tables.get(name, {})) for name in self.tables)
+        windows, alarms, cash, visits, scores, learned = (dict(tables.get(name, {})) for name in self.tables)
         out: list[Body] = [*self._windows.restore(windows, now)]
         self._clean.expect([point for point in self._windows.points if not _MADE_HERE.fullmatch(point)], now)
         self._cash.restore(dict(cash))
+        self._visits.restore(visits, now)
         out += self._judge.restore(dict(alarms), dict(learned), now)
         self._saved_scores = scores
         for name, each in self._scores.items():
@@ -283,6 +285,16 @@ class Pipeline:
         scores = self._scores.pop(name, None)
         alarm = scores.end(self._now) if scores is not None else None
         return [alarm] if alarm is not None else []
+
+    def announce(self, visit: Visit) -> None:
+        """Somebody is expected at the machine. What follows from it comes with the next tick."""
+        self._visits.announce(visit)
+        self._due = -inf
+
+    def withdraw(self, now: float) -> None:
+        """Whoever was announced for `now` is not expected any more."""
+        self._visits.withdraw(now)
+        self._due = -inf
 
     def values(self) -> dict[str, Value]:
         """The newest value of every point, for people to look at."""
