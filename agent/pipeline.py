@@ -267,6 +267,19 @@ class Pipeline:
         self._due = -inf
         return out
 
+    def succeed(self, earlier: Pipeline) -> list[Body]:
+        """Take over what an earlier pipeline of the same machine has heard, when settings change in a running agent.
+
+        Called once, after `restore`. Its windows have been restored: nothing is counted in them again.
+        """
+        out: list[Body] = []
+        for reading in earlier._clean.known():
+            cleaned = self._clean.feed(reading)
+            if cleaned is not None:
+                self._conclude(cleaned)
+                out += self._judge.feed(cleaned)
+        return out
+
     def _restore_scores(self, name: str, scores: Scores) -> None:
         document = self._saved_scores.pop(name, None)
         if document is not None:
