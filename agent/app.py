@@ -19,7 +19,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from agent import rooms, watchdog
+from agent import __version__, rooms, watchdog
 from agent.audit import Audit
 from agent.change import Change, change
 from agent.clock import Clock
@@ -28,10 +28,13 @@ from agent.config.settings import ModelSettings, Settings, SourceSettings
 from agent.errors import EXIT_OK, AgentError, ConfigError, ModelRefused, StoreUnavailable
 from agent.forward import LONGEST_BATCH, REFUSED, Arrivals, Link, Plan, forward
 from agent.ingest import SOURCES_TABLE, Ingest
+from agent.legs import Leg, Point, legs
 from agent.local import Answer, LocalSocket
+from agent.metrics import exposition
 from agent.pipeline import Pipeline
 from agent.quiet import Quiet
 from agent.records import Stamp
+from agent.scrape import Page, ScrapeServer
 from agent.selfwatch import SelfWatch
 from agent.sources import Context, Source
 from agent.stages.score import Scoring
@@ -74,6 +77,7 @@ class Agent:
         self._ingest: Ingest
         self._self: SelfWatch
         self._audit: Audit
+        self._progress: watchdog.Progress
         self._tasks: Tasks
 
     # Life ---------------------------------------------------------------------------------------------------------------
@@ -97,10 +101,13 @@ class Agent:
             self._self = SelfWatch(self._ingest.note, self._clock, store.card_endurance)
             self._audit = Audit(self._gateway, lambda alarm: self._ingest.keep([alarm], {}), self._clock.now)
             self._links = {uplink.name: self._link(uplink.name) for uplink in uplinks}
+            self._progress = self._parts()
             self._restore(tables)
             async with AsyncExitStack() as sockets:
                 await sockets.enter_async_context(self._status_socket())
                 await sockets.enter_async_context(self._local_socket())
+                if self._settings.gateway.metrics:
+                    await sockets.enter_async_context(self._scrape_server(self._settings.gateway.metrics))
                 self._say_configuration()
                 watchdog.notify("READY=1")
                 try:
@@ -164,6 +171,16 @@ class Agent:
 
     def _status_socket(self) -> StatusSocket:
         return StatusSocket(self._settings.gateway.runtime, self._status)
+
+    def _scrape_server(self, address: str) -> ScrapeServer:
+        def metrics() -> Page:
+            return Page("200 OK", exposition(self._status(), __version__))
+
+        def health() -> Page:
+            stuck = self._progress.stuck()
+            return Page("503 Service Unavailable", f"stuck: {', '.join(stuck)}\n") if stuck else Page("200 OK", "ok\n")
+
+        return ScrapeServer(address, {"/metrics": metrics, "/healthz": health})
 
     def _local_socket(self) -> LocalSocket:
         async def reload(_: Mapping[str, Any], by: str) -> Answer:
@@ -350,7 +367,7 @@ class Agent:
         while True:
             await self._writer.tidy(self._stamp())
             self._self.store(self._writer.health)
-            self._self.waiting([await self._writer.backlog(uplink.name) for uplink in self._settings.uplinks])
+            self._self.waiting({uplink.name: await self._writer.backlog(uplink.name) for uplink in self._settings.uplinks})
             self._self.look_at_models()
             self._self.process(self._ingest.guard_hits, self._quiet.held)
             for name, link in self._links.items():
@@ -361,20 +378,33 @@ class Agent:
     async def _watch_store(self) -> None:
         await self._writer.crashed
 
-    async def _watch(self, interval: float) -> None:
-        """Tell systemd that the agent lives, as long as every part turns over. A dead line or platform stops no part."""
+    def _parts(self) -> watchdog.Progress:
+        """What must turn over: the pipelines, the disk's thread, every uplink's loop."""
         progress = watchdog.Progress(time.monotonic)
         progress.watch("ingest", LOOP_STUCK, lambda: self._turned)
         progress.watch("store", STORE_STUCK, lambda: self._writer.health.turned)
         for name in self._links:
             progress.watch_until(f"uplink {name}", partial(self._due, name))
+        return progress
+
+    async def _watch(self, interval: float) -> None:
+        """Tell systemd that the agent lives, as long as every part turns over. A dead line or platform stops no part."""
         while True:
-            stuck = progress.stuck()
+            stuck = self._progress.stuck()
             if stuck:
                 log.error("no progress in: %s", ", ".join(stuck))
             else:
                 watchdog.notify("WATCHDOG=1")
             await asyncio.sleep(interval / 3)
+
+    def _legs(self) -> list[Leg]:
+        points = {name: pipeline.values() for name, pipeline in self._pipelines.items()}
+        since = {name: pipeline.since() for name, pipeline in self._pipelines.items()}
+        told = {
+            name: {point: Point(value, since[name].get(point, float("nan"))) for point, value in values.items()}
+            for name, values in points.items()
+        }
+        return legs(told.pop(self._gateway), told, self._links.values(), self._self.backlogs, time.monotonic())
 
     def _due(self, uplink: str) -> float:
         return self._links[uplink].due
@@ -391,7 +421,10 @@ class Agent:
             "gateway": self._gateway,
             "at": self._clock.now(),
             "store": self._writer.health.word,
+            "configuration": own.get("gateway.configuration"),
             "made": self._writer.made(),
+            "lost": dict(self._writer.health.status.lost),
+            "legs": self._legs(),
             "sources": words["source"],
             "uplinks": words["uplink"],
             "points": {machine: pipeline.values() for machine, pipeline in self._pipelines.items()},

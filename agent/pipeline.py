@@ -301,6 +301,10 @@ class Pipeline:
         """The newest value of every point, for people to look at."""
         return {**self._clean.values(), **self._derived}
 
+    def since(self) -> dict[str, float]:
+        """When the newest value of every point that was heard began."""
+        return self._clean.since()
+
 
 def replayed(pipeline: Pipeline, moments: Iterable[Sequence[Reading]], step: float = 60.0) -> Iterator[Body]:
     """Everything that a pipeline makes of a recorded session (`agent.stages.session.read`). Time passes in steps of `step`

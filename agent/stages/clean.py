@@ -200,6 +200,7 @@ class Clean:
             track.raw = None
             if track.value is not None:
                 track.value = None
+                track.changed = due
                 stale.append(Reading(self._machine, name, None, due, Quality.STALE, "silent"))
         self.due = next_due
         return stale
@@ -228,6 +229,10 @@ class Clean:
     def values(self) -> dict[str, Value]:
         """The newest value of every point."""
         return {name: None if track.value is _EXPECTED else track.value for name, track in self._tracks.items()}
+
+    def since(self) -> dict[str, float]:
+        """When the value of every point began; the moment at which it went silent, if it did."""
+        return {name: track.changed for name, track in self._tracks.items()}
 
 
 _EXPECTED = "expected"  # stands for a value that was not heard yet; no point has this word
