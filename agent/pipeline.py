@@ -269,6 +269,19 @@ class Pipeline:
         self._due = -inf
         return out
 
+    def succeed(self, earlier: Pipeline) -> list[Body]:
+        """Take over what an earlier pipeline of the same machine has heard, when settings change in a running agent.
+
+        Called once, after `restore`. Its windows have been restored: nothing is counted in them again.
+        """
+        out: list[Body] = []
+        for reading in earlier._clean.known():
+            cleaned = self._clean.feed(reading)
+            if cleaned is not None:
+                self._conclude(cleaned)
+                out += self._judge.feed(cleaned)
+        return out
+
     def _restore_scores(self, name: str, scores: Scores) -> None:
         document = self._saved_scores.pop(name, None)
         if document is not None:
@@ -299,6 +312,10 @@ class Pipeline:
     def values(self) -> dict[str, Value]:
         """The newest value of every point, for people to look at."""
         return {**self._clean.values(), **self._derived}
+
+    def since(self) -> dict[str, float]:
+        """When the newest value of every point that was heard began."""
+        return self._clean.since()
 
 
 def replayed(pipeline: Pipeline, moments: Iterable[Sequence[Reading]], step: float = 60.0) -> Iterator[Body]:

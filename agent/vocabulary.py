@@ -171,6 +171,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "gateway.clock": ("synced", "unsynced", "stepped"),
     "gateway.power": ("mains", "battery"),
     "gateway.run": ("running", "stopped"),
+    "gateway.configuration": ("applied", "refused", "lastGood"),
 }  # fmt: skip
 
 # unit, lowest and highest value that is no nonsense
