@@ -23,8 +23,8 @@ from typing import Any
 
 from agent import config, watchdog
 from agent.clock import Clock
-from agent.config.settings import ModelSettings, Settings
-from agent.errors import EXIT_OK, AgentError, ConfigError, ModelRefused
+from agent.config.settings import Settings
+from agent.errors import EXIT_OK, AgentError, ConfigError
 from agent.forward import Arrivals, Link, Plan, forward
 from agent.ingest import SOURCES_TABLE, Ingest
 from agent.pipeline import Pipeline, PipelineSettings
@@ -119,7 +119,8 @@ class Agent:
         """Every task, until the signal. A task that fails fails the agent: systemd starts it again."""
         inward = {"tick": self._tick(), "upkeep": self._upkeep(), "store": self._watch_store()}
         inward |= {f"source {source.name}": self._follow(source, positions.get(source.name)) for source in sources}
-        inward |= {f"model {model.name}": self._prove(model) for model in self._settings.models}
+        if self._settings.models:
+            inward["models"] = self._look_after_models()
         if (interval := watchdog.interval()) is not None:
             inward["watchdog"] = self._watch(interval)
         async with asyncio.TaskGroup() as group:
@@ -206,27 +207,28 @@ class Agent:
         chance = Random(secrets.randbits(64))
         await forward(uplink, self._writer, self._arrivals, self._links[uplink.name], plan, chance)
 
-    async def _prove(self, settings: ModelSettings) -> None:
-        """Let a model score every machine, once it has been proved; until then and without it the rules go on."""
-        from agent.scoring import prove  # noqa: PLC0415  a gateway without models never loads their runtime
+    async def _look_after_models(self) -> None:
+        """Let models score every machine once they have been proved, and take what is installed; without any the rules go on."""
+        from agent.scoring.models import Models, Wanted  # noqa: PLC0415  a gateway without models never loads their runtime
+        from agent.scoring.shelf import Shelf, shelf_of  # noqa: PLC0415
 
-        try:
-            model = await prove(model_file(settings), settings.sha256, settings.budget, time.perf_counter)
-        except ModelRefused as error:
-            log.error("model %s: %s", settings.name, error)  # noqa: TRY400  a line for the operator, no stack
-            self._self.say(f"gateway.model.{settings.name}", error.word)
-            return
-        self._self.models[settings.name] = model
-        scoring = Scoring(
-            settings.name,
-            model.card.parsed_features(),
-            model,
-            settings.threshold or model.card.threshold,
-            settings.every,
-            shadow=settings.shadow,
-        )
-        for machine in self._settings.machines:
-            self._pipelines[machine.id].attach(scoring)
+        pipelines = [self._pipelines[machine.id] for machine in self._settings.machines]
+
+        def attach(scoring: Scoring) -> None:
+            for pipeline in pipelines:
+                pipeline.attach(scoring)
+
+        def detach(name: str) -> None:
+            if bodies := [body for pipeline in pipelines for body in pipeline.detach(name)]:
+                self._ingest.keep(bodies, {})
+
+        wanted = [Wanted(came_with=came_with(each.name), **vars(each)) for each in self._settings.models]
+        shelf = Shelf(shelf_of(self._settings.store.path))
+        models = Models(wanted, shelf, attach, detach, self._self.say, time.perf_counter)
+        self._self.models = models.running
+        while True:
+            await models.look()
+            await asyncio.sleep(UPKEEP / self._clock.speed)
 
     async def _tick(self) -> None:
         """Time, once a second of the agent's own clock, aligned to it."""
@@ -315,12 +317,8 @@ def new_epoch() -> str:
     return secrets.token_hex(8)
 
 
-def model_file(settings: ModelSettings) -> Path:
-    """The configured file, or the model of that name that comes with the agent. Raises ModelRefused when there is none."""
-    if settings.file is not None:
-        return settings.file
+def came_with(name: str) -> Path:
+    """Where the model of that name is that came with the agent; a file that is not there when none came."""
     found = find_spec("models")
-    places = found.submodule_search_locations if found is not None else None
-    if not places:
-        raise ModelRefused("no models came with this installation; name a file", "missing")
-    return Path(next(iter(places))) / settings.name / f"{settings.name}.onnx"
+    places = (found.submodule_search_locations if found is not None else None) or ["models"]
+    return Path(places[0]) / name / f"{name}.onnx"
