@@ -21,11 +21,11 @@ from typing import Any
 
 from agent import __version__, rooms, watchdog
 from agent.audit import Audit
-from agent.change import Change, change
+from agent.change import NOTHING, Change, change
 from agent.clock import Clock
 from agent.config.file import ConfigurationFile
-from agent.config.settings import ModelSettings, Settings, SourceSettings
-from agent.errors import EXIT_OK, AgentError, ConfigError, ModelRefused, StoreUnavailable
+from agent.config.settings import Settings, SourceSettings
+from agent.errors import EXIT_OK, AgentError, ConfigError, StoreUnavailable
 from agent.forward import LONGEST_BATCH, REFUSED, Arrivals, Link, Plan, forward
 from agent.ingest import SOURCES_TABLE, Ingest
 from agent.legs import Leg, Point, legs
@@ -33,7 +33,7 @@ from agent.local import Answer, LocalSocket
 from agent.metrics import exposition
 from agent.pipeline import Pipeline
 from agent.quiet import Quiet
-from agent.records import Stamp
+from agent.records import Stamp, Value
 from agent.scrape import Page, ScrapeServer
 from agent.selfwatch import SelfWatch
 from agent.sources import Context, Source
@@ -53,6 +53,7 @@ DRAIN = 5.0  # s that a link which is up gets at the end, to take what is left
 STORE_STUCK = 60.0  # s that one write may take before systemd should act; SD cards pause for seconds
 LOOP_STUCK = 15.0  # s that the event loop may take for one round
 RELOAD_STUCK = 10.0  # s that the disk may take to save the open state before a reload is refused
+MODELS = "models"  # the task that looks after them
 MISPLACED = 30.0  # s after which an uplink whose files are wrong looks at them again, once the agent runs
 
 
@@ -70,6 +71,7 @@ class Agent:
         self._changing = asyncio.Lock()
         self._arrivals = Arrivals()
         self._scorings: dict[str, Scoring] = {}
+        self._model_words: dict[str, str] = {}
         self._links: dict[str, Link] = {}
         self._turned = time.monotonic()
         self._pipelines = {name: rooms.pipeline(name, settings) for name in rooms.machines(settings)}
@@ -137,8 +139,8 @@ class Agent:
             tasks.begin("hangup", self._listen_for_hangup())
             for source in sources:
                 tasks.begin(f"source {source.name}", self._follow(source, positions.get(source.name)))
-            for model in self._settings.models:
-                tasks.begin(f"model {model.name}", self._prove(model))
+            if self._settings.models:
+                tasks.begin(MODELS, self._look_after_models())
             if (interval := watchdog.interval()) is not None:
                 tasks.begin("watchdog", self._watch(interval))
             await self._stop.wait()
@@ -259,16 +261,16 @@ class Agent:
                 self._ingest.keep(bodies, {})
 
     async def _replace_models(self, what: Change) -> None:
-        await self._tasks.end(f"model {name}" for name in what.models.ending)
-        for name in what.models.ending:
-            self._scorings.pop(name, None)
-            self._self.models.pop(name, None)
-            ended = [body for pipeline in self._pipelines.values() for body in pipeline.detach(name)]
-            if ended:
-                self._ingest.keep(ended, {})
-        for model in self._settings.models:
-            if model.name in what.models.beginning:
-                self._tasks.begin(f"model {model.name}", self._prove(model))
+        """A model that has changed scores on until the new one has been proved and takes its place."""
+        if what.models == NOTHING:
+            return
+        await self._tasks.end([MODELS])
+        for name in what.models.gone:
+            for each in (name, f"{name}-shadow"):
+                self._detach(each)
+        self._self.models = {}
+        if self._settings.models:
+            self._tasks.begin(MODELS, self._look_after_models())
 
     async def _listen_for_hangup(self) -> None:
         while True:
@@ -317,30 +319,35 @@ class Agent:
                 link.turn(MISPLACED + LONGEST_BATCH)
                 await asyncio.sleep(MISPLACED)
 
-    async def _prove(self, settings: ModelSettings) -> None:
-        """Let a model score every machine, once it has been proved; until then and without it the rules go on."""
-        from agent.scoring import prove  # noqa: PLC0415  a gateway without models never loads their runtime
+    async def _look_after_models(self) -> None:
+        """Let models score every machine once they have been proved, and take what is installed; without any the rules go on."""
+        from agent.scoring.models import Models, Wanted  # noqa: PLC0415  a gateway without models never loads their runtime
+        from agent.scoring.shelf import Shelf, shelf_of  # noqa: PLC0415
 
-        try:
-            model = await prove(rooms.model_file(settings), settings.sha256, settings.budget, time.perf_counter)
-        except ModelRefused as error:
-            log.error("model %s: %s", settings.name, error)  # noqa: TRY400  a line for the operator, no stack
-            self._self.say(f"gateway.model.{settings.name}", error.word)
-            self._audit.event(f"model.{settings.name}", error.word, "configuration", str(error))
-            return
-        self._audit.event(f"model.{settings.name}", "ok", "configuration", model.id)
-        self._self.models[settings.name] = model
-        scoring = Scoring(
-            settings.name,
-            model.card.parsed_features(),
-            model,
-            settings.threshold or model.card.threshold,
-            settings.every,
-            shadow=settings.shadow,
-        )
-        self._scorings[settings.name] = scoring
+        wanted = [Wanted(came_with=rooms.came_with(each.name), **vars(each)) for each in self._settings.models]
+        shelf = Shelf(shelf_of(self._settings.store.path))
+        models = Models(wanted, shelf, self._attach, self._detach, self._say_of_model, time.perf_counter)
+        self._self.models = models.running
+        while True:
+            await models.look()
+            await asyncio.sleep(UPKEEP / self._clock.speed)
+
+    def _say_of_model(self, point: str, value: Value) -> None:
+        """A model that begins or ends to score stands in the trail too."""
+        if isinstance(value, str) and self._model_words.get(point) != value:
+            self._model_words[point] = value
+            self._audit.event(point.removeprefix("gateway."), value, "models")
+        self._self.say(point, value)
+
+    def _attach(self, scoring: Scoring) -> None:
+        self._scorings[scoring.name] = scoring
         for machine in self._settings.machines:
             self._pipelines[machine.id].attach(scoring)
+
+    def _detach(self, name: str) -> None:
+        self._scorings.pop(name, None)
+        if bodies := [body for machine in self._settings.machines for body in self._pipelines[machine.id].detach(name)]:
+            self._ingest.keep(bodies, {})
 
     async def _tick(self) -> None:
         """Time, once a second of the agent's own clock, aligned to it."""

@@ -88,6 +88,7 @@ class Pipeline:
         self._wanted: dict[str, tuple[_Deriving, ...]] = {}  # by point, who derives from it
         self._scores = {scoring.name: Scores(settings.machine, scoring) for scoring in settings.scorings}
         self._saved_scores: dict[str, dict[str, Any]] = {}  # of models that are not attached yet
+        self._forgotten: Documents = {}  # of models that were detached
         self._derived: dict[str, Value] = {}
         self._forwarded = settings.readings
         self._sent: dict[str, Value] = {}
@@ -236,7 +237,7 @@ class Pipeline:
     def changed(self, points: Collection[str] | None = None) -> dict[str, Documents]:
         """What has changed since the last call and must be known again after a restart, by table; of all points or of some."""
         self._windows.advance(self._now)  # closes none: it takes the time over
-        scores: Documents = {}
+        scores, self._forgotten = self._forgotten, {}
         for each in self._scores.values():
             scores.update(each.changed())
         tables = {
@@ -263,8 +264,8 @@ class Pipeline:
         self._visits.restore(visits, now)
         out += self._judge.restore(dict(alarms), dict(learned), now)
         self._saved_scores = scores
-        for name, each in self._scores.items():
-            self._restore_scores(name, each)
+        for each in self._scores.values():
+            each.restore(scores)
         self._now = now
         self._due = -inf
         return out
@@ -282,21 +283,24 @@ class Pipeline:
                 out += self._judge.feed(cleaned)
         return out
 
-    def _restore_scores(self, name: str, scores: Scores) -> None:
-        document = self._saved_scores.pop(name, None)
-        if document is not None:
-            scores.restore(document)
-
     def attach(self, scoring: Scoring) -> None:
-        """Ask a model from now on. Models come when they have been proved, which rules do not wait for."""
-        self._scores[scoring.name] = Scores(self.machine, scoring)
-        self._restore_scores(scoring.name, self._scores[scoring.name])
+        """Ask a model from now on. Models come when they have been proved, which rules do not wait for.
+
+        One that takes the place of another of its name takes over its open alarm, and what it has learned of this machine.
+        """
+        before = self._scores.get(scoring.name)
+        scores = self._scores[scoring.name] = Scores(self.machine, scoring)
+        scores.restore(self._saved_scores if before is None else before.documents())
+        self._saved_scores = {key: each for key, each in self._saved_scores.items() if not scores.owns(key)}
         self._due = -inf
 
     def detach(self, name: str) -> list[Body]:
-        """Ask a model no more. An alarm of it that is open ends."""
+        """Ask a model no more. An alarm of it that is open ends, and what it has learned is forgotten."""
         scores = self._scores.pop(name, None)
-        alarm = scores.end(self._now) if scores is not None else None
+        if scores is None:
+            return []
+        self._forgotten |= dict.fromkeys(scores.documents())
+        alarm = scores.end(self._now)
         return [alarm] if alarm is not None else []
 
     def announce(self, visit: Visit) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from agent import config
-from agent.config.settings import ModelSettings, Settings, SourceSettings, UplinkSettings
-from agent.errors import AgentError, ConfigError, ModelRefused
+from agent.config.settings import Settings, SourceSettings, UplinkSettings
+from agent.errors import AgentError, ConfigError
 from agent.pipeline import Pipeline, PipelineSettings
 from agent.sources import SOURCES, Context, Source
 from agent.store import Store
@@ -86,12 +86,8 @@ def new_epoch() -> str:
     return secrets.token_hex(8)
 
 
-def model_file(settings: ModelSettings) -> Path:
-    """The configured file, or the model of that name that comes with the agent. Raises ModelRefused when there is none."""
-    if settings.file is not None:
-        return settings.file
+def came_with(name: str) -> Path:
+    """Where the model of that name is that came with the agent; a file that is not there when none came."""
     found = find_spec("models")
-    places = found.submodule_search_locations if found is not None else None
-    if not places:
-        raise ModelRefused("no models came with this installation; name a file", "missing")
-    return Path(next(iter(places))) / settings.name / f"{settings.name}.onnx"
+    places = (found.submodule_search_locations if found is not None else None) or ["models"]
+    return Path(next(iter(places))) / name / f"{name}.onnx"

@@ -43,7 +43,7 @@ class SelfWatch:
         self._clock = clock
         self._endurance = endurance
         self._said: dict[str, tuple[str, float]] = {}
-        self.models: dict[str, Model] = {}
+        self.models: Mapping[str, Model] = {}
         self.backlog: dict[str, int] = {}
         self.backlogs: dict[str, int] = {}
 
@@ -86,9 +86,8 @@ class SelfWatch:
         self.say("gateway.logDropped", held_lines)
 
     def look_at_models(self) -> None:
-        """A model that has become slow or broken says so here."""
+        """What a score costs."""
         for name, model in self.models.items():
-            self.say(f"gateway.model.{name}", model.word)
             if model.times:
                 self.say(f"gateway.modelTime.{name}", sorted(model.times)[len(model.times) // 2])
 

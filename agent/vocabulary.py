@@ -204,6 +204,7 @@ _NUMBERS: dict[str, tuple[str, float, float]] = {
     "powerManagement.temperature_c": ("Cel", -55, 125),
     "machine.cash": ("minor units", 0, 1e12),
     "model.{model}.score": ("/", 0, 1),
+    "model.{model}.learned": ("/", 0, 1),
     "model.{model}.drift.{feature}": ("/", 0, 1e6),
     "gateway.backlog.{lane}": ("count", 0, 1e12),
     "gateway.backlogAge": ("s", 0, 1e9),
