@@ -77,7 +77,10 @@ class Agent:
                 PipelineSettings(machine, settings.forward.summaries, settings.forward.readings, settings.clean, rules, **more)
             )
 
-        machines = {each.id: pipeline(each.id, plan=each.plan(), cassettes=each.cassettes) for each in settings.machines}
+        machines = {
+            each.id: pipeline(each.id, plan=each.plan(), cassettes=each.cassettes, insured_limit=each.insured_limit)
+            for each in settings.machines
+        }
         return {**machines, self._gateway: pipeline(self._gateway)}
 
     # Life ---------------------------------------------------------------------------------------------------------------
@@ -255,7 +258,10 @@ class Agent:
             self._self.store(self._writer.health)
             self._self.waiting([await self._writer.backlog(uplink.name) for uplink in self._settings.uplinks])
             self._self.look_at_models()
-            self._self.process(self._ingest.guard_hits, self._quiet.held)
+            hits = (
+                self._ingest.guard_hits + self._writer.health.guard_hits + sum(link.guard_hits for link in self._links.values())
+            )
+            self._self.process(hits, self._quiet.held)
             for name, link in self._links.items():
                 if link.word:
                     self._self.say(f"gateway.uplink.{name}", link.word)
