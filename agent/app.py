@@ -376,7 +376,10 @@ class Agent:
             self._self.store(self._writer.health)
             self._self.waiting({uplink.name: await self._writer.backlog(uplink.name) for uplink in self._settings.uplinks})
             self._self.look_at_models()
-            self._self.process(self._ingest.guard_hits, self._quiet.held)
+            hits = (
+                self._ingest.guard_hits + self._writer.health.guard_hits + sum(link.guard_hits for link in self._links.values())
+            )
+            self._self.process(hits, self._quiet.held)
             for name, link in self._links.items():
                 if link.word:
                     self._self.say(f"gateway.uplink.{name}", link.word)

@@ -34,7 +34,9 @@ def pipeline(name: str, settings: Settings) -> Pipeline:
     """The pipeline of one machine, or of the gateway itself."""
     rules = config.rules(settings.rules)
     machine = next((each for each in settings.machines if each.id == name), None)
-    more: dict[str, Any] = {} if machine is None else {"plan": machine.plan(), "cassettes": machine.cassettes}
+    more: dict[str, Any] = {}
+    if machine is not None:
+        more = {"plan": machine.plan(), "cassettes": machine.cassettes, "insured_limit": machine.insured_limit}
     forward = settings.forward
     return Pipeline(PipelineSettings(name, forward.summaries, forward.readings, settings.clean, rules, **more))
 
