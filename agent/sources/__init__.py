@@ -54,5 +54,9 @@ class Context(NamedTuple):
     """Lines that several sources share, by the name of their port (`agent.sources.bus`); one mapping an agent."""
 
 
-SOURCES = {"board": "agent.sources.board", "gpio": "agent.sources.gpio"}
+SOURCES = {
+    "board": "agent.sources.board",
+    "gpio": "agent.sources.gpio",
+    "lines": "agent.sources.lines",
+}
 """kind -> module with `Settings` and `open_source(context, settings) -> Source`; opening touches no hardware yet"""
