@@ -58,5 +58,6 @@ SOURCES = {
     "board": "agent.sources.board",
     "gpio": "agent.sources.gpio",
     "lines": "agent.sources.lines",
+    "ups": "agent.sources.ups",
 }
 """kind -> module with `Settings` and `open_source(context, settings) -> Source`; opening touches no hardware yet"""

@@ -95,6 +95,7 @@ class _Entry(NamedTuple):
     plain: bool  # a number that is taken as it stands
     point: Point
     field: Field
+    twice: Twice | None
 
 
 class TextLines:
@@ -107,7 +108,6 @@ class TextLines:
         self._splitter = Splitter()
         self._garbage = self._wrong = self._unknown = 0
         self._entries = {name: _entry(each) for name, each in settings.fields.items()}
-        self._twice = Twice({each.point: each.step for each in settings.fields.values() if each.step})
         self._deep = any("." in name for name in self._entries)
         self._named = (settings.name_in, settings.value_in) if settings.name_in else None
         self._fast = settings.format == "json" and settings.check == "none"
@@ -118,7 +118,9 @@ class TextLines:
         """The line was opened: what was half heard is over, and so is what waits for its second time."""
         self._garbage += self._splitter.garbage_bytes
         self._splitter = Splitter()
-        self._twice.forget()
+        for entry in self._entries.values():
+            if entry.twice is not None:
+                entry.twice.forget()
 
     def hear(self, side: Side, chunk: bytes, at: float, mono: float) -> Sequence[Reading]:
         """A Reading for each field of each line that a point is named for."""
@@ -181,7 +183,7 @@ class TextLines:
         if reason is not None:
             self._unknown += 1
             return (Reading(self._machine, entry.name, None, at, Quality.BAD, reason),)
-        if entry.field.twice and not self._twice.passed({entry.name: value}):
+        if entry.twice is not None and not entry.twice.passed({entry.name: value}):
             return ()
         return (Reading(self._machine, entry.name, value, at),)
 
@@ -206,7 +208,8 @@ def _entry(each: Field) -> _Entry:
     assert entry is not None, each.point  # the settings have looked
     plain = not entry.words and each.scale == 1.0 and each.offset == 0.0 and not each.twice
     whole = Point(each.point, entry.words, entry.unit, entry.low, entry.high, entry.counter)
-    return _Entry(each.point, entry.low, entry.high, plain, whole, each)
+    twice = Twice({each.point: each.step} if each.step else None) if each.twice else None
+    return _Entry(each.point, entry.low, entry.high, plain, whole, each, twice)
 
 
 def _pair(document: Document, named: tuple[str, str]) -> Document:

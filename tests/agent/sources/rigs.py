@@ -58,6 +58,9 @@ class LineRig:
         self.say(self.frame(number))
         return number % 100
 
+    def hush(self) -> None:
+        """Let the device say nothing, until it is to talk again."""
+
     async def drip(self, number: int) -> Any:
         """As `talk`, byte by byte."""
         for byte in self.frame(number):

@@ -16,7 +16,7 @@ from agent.records import Reading
 from agent.sources import Source
 from agent.vocabulary import fault, point
 from tests.agent.sources.rigs import BoardRig, GpioRig, ServerRig
-from tests.agent.sources.rigs_lines import TextRig
+from tests.agent.sources.rigs_lines import TextRig, UpsRig
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
 
@@ -28,6 +28,7 @@ RIGS = {
     "board_behind_a_server": ServerRig,
     "gpio": GpioRig,
     "lines": TextRig,
+    "ups": UpsRig,
 }
 SPEAKING = [name for name in RIGS if name != "gpio"]
 ON_A_PORT = [name for name in RIGS if name != "board_behind_a_server"]
@@ -167,6 +168,7 @@ async def test_it_stops_within_a_second_in_every_state(rig):
 async def test_it_says_when_the_device_is_silent(rig):
     async with followed(rig.source()) as listener:
         await listener.until(STATE, "ok", say=again(rig, 1))
+        rig.hush()
         await listener.until(STATE, "silent")
         await listener.until(STATE, "ok", say=again(rig, 2))
 
