@@ -73,6 +73,7 @@ class Agent:
         self._scorings: dict[str, Scoring] = {}
         self._model_words: dict[str, str] = {}
         self._links: dict[str, Link] = {}
+        self._lines: dict[str, Any] = {}
         self._turned = time.monotonic()
         self._pipelines = {name: rooms.pipeline(name, settings) for name in rooms.machines(settings)}
         self._writer: Writer
@@ -169,7 +170,7 @@ class Agent:
     # Rooms --------------------------------------------------------------------------------------------------------------
 
     def _open_source(self, source: SourceSettings) -> Source:
-        return rooms.source(source, Context(source.name, source.machine, self._gateway, self._clock.now))
+        return rooms.source(source, Context(source.name, source.machine, self._gateway, self._clock.now, self._lines))
 
     def _status_socket(self) -> StatusSocket:
         return StatusSocket(self._settings.gateway.runtime, self._status)
