@@ -52,5 +52,9 @@ class Context(NamedTuple):
     now: Callable[[], float]  # seconds since the epoch
 
 
-SOURCES = {"board": "agent.sources.board", "gpio": "agent.sources.gpio"}
+SOURCES = {
+    "board": "agent.sources.board",
+    "gpio": "agent.sources.gpio",
+    "replay": "agent.sources.replay",
+}
 """kind -> module with `Settings` and `open_source(context, settings) -> Source`; opening touches no hardware yet"""
