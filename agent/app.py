@@ -62,6 +62,7 @@ class Agent:
         self._stop = asyncio.Event()
         self._arrivals = Arrivals()
         self._links: dict[str, Link] = {}
+        self._lines: dict[str, Any] = {}
         self._turned = time.monotonic()
         self._pipelines = self._build_pipelines()
         self._writer: Writer
@@ -182,7 +183,7 @@ class Agent:
         return open_memory(self._gateway, names, Bounds(size, 0, 0.0, size), new_epoch())
 
     def _open_source(self, name: str, kind: str, machine: str, settings: Any) -> Source:
-        context = Context(name, machine, self._gateway, self._clock.now)
+        context = Context(name, machine, self._gateway, self._clock.now, self._lines)
         source: Source = import_module(SOURCES[kind]).open_source(context, settings)
         return source
 

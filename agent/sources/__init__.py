@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, MutableMapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from agent.records import Reading
@@ -50,6 +50,8 @@ class Context(NamedTuple):
     machine: str  # whose Readings it gives
     gateway: str  # the machine of `gateway.*` Readings
     now: Callable[[], float]  # seconds since the epoch
+    lines: MutableMapping[str, Any] | None = None
+    """Lines that several sources share, by the name of their port (`agent.sources.bus`); one mapping an agent."""
 
 
 SOURCES = {
