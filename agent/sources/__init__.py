@@ -56,7 +56,10 @@ class Context(NamedTuple):
 
 SOURCES = {
     "board": "agent.sources.board",
+    "ccnet": "agent.sources.ccnet",
+    "ebds": "agent.sources.ebds",
     "gpio": "agent.sources.gpio",
+    "id003": "agent.sources.id003",
     "replay": "agent.sources.replay",
 }
 """kind -> module with `Settings` and `open_source(context, settings) -> Source`; opening touches no hardware yet"""

@@ -43,7 +43,11 @@ class Answering:
         return []
 
 
-TWINS: dict[str, str] = {}
+TWINS: dict[str, str] = {
+    "ccnet": "firmware_sim.twins.ccnet",
+    "ebds": "firmware_sim.twins.ebds",
+    "id003": "firmware_sim.twins.id003",
+}
 """name -> module"""
 
 
