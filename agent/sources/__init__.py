@@ -56,8 +56,12 @@ class Context(NamedTuple):
 
 SOURCES = {
     "board": "agent.sources.board",
+    "ccnet": "agent.sources.ccnet",
+    "ebds": "agent.sources.ebds",
     "gpio": "agent.sources.gpio",
+    "id003": "agent.sources.id003",
     "lines": "agent.sources.lines",
+    "replay": "agent.sources.replay",
     "ups": "agent.sources.ups",
 }
 """kind -> module with `Settings` and `open_source(context, settings) -> Source`; opening touches no hardware yet"""

@@ -44,6 +44,9 @@ class Answering:
 
 
 TWINS: dict[str, str] = {
+    "ccnet": "firmware_sim.twins.ccnet",
+    "ebds": "firmware_sim.twins.ebds",
+    "id003": "firmware_sim.twins.id003",
     "lines": "firmware_sim.twins.lines:json_printer",
     "lines_csv": "firmware_sim.twins.lines:csv_printer",
     "lines_keyvalue": "firmware_sim.twins.lines:keyvalue_printer",
