@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from agent.pipeline import Pipeline
 from agent.records import Alarm, Body, Quality, Reading, Stamp, Value
 from agent.sources import Given, Source
 from agent.stages import Documents
 from agent.stages.guard import looks_like_card_data, number_looks_like_card
+from agent.store.notes import Changes
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class Ingest:
         self._put = put
         self._stamp = stamp
         self._announce = announce
+        self._noted: dict[str, dict[str, dict[str, Any] | None]] | None = None  # changes since `note_changes`
         self.guard_hits = 0
         self.unknown_machines = 0
 
@@ -114,8 +117,20 @@ class Ingest:
             changes.update(self._pipelines[machine].changed(points))
         return changes
 
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[Changes]:
+        """What is given to the store as changes from here on, the latest of each name: for whoever reads the disk meanwhile."""
+        self._noted = {}
+        try:
+            yield self._noted
+        finally:
+            self._noted = None
+
     def keep(self, bodies: Sequence[Body], changes: Mapping[str, Documents]) -> asyncio.Future[None]:
         """Put records and notes into the store, and tell those who forward once records are there."""
+        if self._noted is not None:
+            for table, documents in changes.items():
+                self._noted.setdefault(table, {}).update(documents)
         done = self._put(bodies, changes, self._stamp())
         if bodies:
             alarm = any(isinstance(body, Alarm) for body in bodies)
