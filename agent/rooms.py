@@ -11,10 +11,13 @@ from typing import Any
 
 from agent import config
 from agent.config.settings import Settings, SourceSettings, UplinkSettings
+from agent.control.desk import answered as answers_in
+from agent.control.request import public_keys
 from agent.errors import AgentError, ConfigError
 from agent.pipeline import Pipeline, PipelineSettings
 from agent.sources import SOURCES, Context, Source
-from agent.store import Store
+from agent.store import ALARMS, Store
+from agent.store.history import history
 from agent.store.lane_store import LaneStore
 from agent.store.late import LateStore
 from agent.store.opening import open_durable, open_memory
@@ -81,6 +84,21 @@ def memory(settings: Settings) -> LaneStore:
     size = settings.store.memory
     names = [each.name for each in settings.uplinks] or [NO_UPLINK]
     return open_memory(settings.gateway.id, names, Bounds(size, 0, 0.0, size), new_epoch())
+
+
+def control_keys(settings: Settings) -> dict[str, Any]:
+    """The operator's keys by their id; none where none are configured. Raises ConfigError."""
+    if not settings.control.keys:
+        return {}  # and the library for them is not loaded
+    return {**public_keys(settings.control.keys)}
+
+
+def answered(settings: Settings) -> set[str]:
+    """The requests whose answers are in the store."""
+    try:
+        return answers_in(envelope.body for envelope in history(settings.store.path, lanes=(ALARMS,)))
+    except OSError:
+        return set()
 
 
 def new_epoch() -> str:

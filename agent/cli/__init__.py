@@ -17,7 +17,6 @@ COMMANDS = (
     "demo",
     "receive",
     "history",
-    "analyse",
     "replay",
     "record",
     "status",

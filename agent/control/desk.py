@@ -41,7 +41,7 @@ class Keep(Protocol):
     """Puts records and notes into the store (`agent.ingest.Ingest.keep`); the future is done when they are on disk."""
 
     def __call__(
-        self, bodies: Sequence[Body], changes: Mapping[str, Mapping[str, dict[str, Any] | None]]
+        self, bodies: Sequence[Body], changes: Mapping[str, dict[str, dict[str, Any] | None]]
     ) -> asyncio.Future[None]: ...
 
 
