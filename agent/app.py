@@ -186,7 +186,18 @@ class Agent:
         async def reload(_: Mapping[str, Any], by: str) -> Answer:
             return {"changed": await self.reload(by)}
 
-        return LocalSocket(self._settings.gateway.runtime, {"reload": reload})
+        async def take_snapshot(_: Mapping[str, Any], by: str) -> Answer:
+            from agent.store.snapshot import place, snapshot  # noqa: PLC0415  a backup is taken once a day at most
+
+            store = self._settings.store.path
+            target = place(store)
+            await self._save_open_state()
+            await self._writer.tidy(self._stamp())
+            await self._writer.do(partial(snapshot, store, target))
+            self._audit.event("backup", "taken", by)
+            return {"path": str(target)}
+
+        return LocalSocket(self._settings.gateway.runtime, {"reload": reload, "snapshot": take_snapshot})
 
     # Another configuration ----------------------------------------------------------------------------------------------
 
