@@ -105,27 +105,35 @@ def _tracked() -> Iterator[str]:
 def _fetch(wheels: Path, scratch: Path) -> list[str]:
     """Download every wheel. Returns what newer Pythons have none for; raises CalledProcessError for the first of PYTHONS."""
     missing = []
-    for lock in LOCKS:
-        for each in requirements(REPOSITORY / lock):
-            for python in PYTHONS:
-                for machine in MACHINES:
-                    if each.name in NOT_SHIPPED or not each.wanted(python, machine):
-                        continue
-                    try:
-                        _download(each, python, machine, wheels, scratch)
-                    except subprocess.CalledProcessError:
-                        if python == PYTHONS[0]:
-                            raise
-                        missing.append(f"{each.name} {each.version} for Python {python} on {machine}: PyPI has no wheel")
+    locked = [each for lock in LOCKS for each in requirements(REPOSITORY / lock) if each.name not in NOT_SHIPPED]
+    for python in PYTHONS:
+        for machine in MACHINES:
+            wanted = [each for each in locked if each.wanted(python, machine)]
+            try:
+                _download(wanted, python, machine, wheels, scratch)
+            except subprocess.CalledProcessError:
+                if python == PYTHONS[0]:
+                    raise
+                missing += [f"{each.name} {each.version} for Python {python} on {machine}: PyPI has no wheel"
+                            for each in wanted if not _has_wheel(each, python, machine, wheels, scratch)]  # fmt: skip
     return missing
 
 
-def _download(each: Requirement, python: str, machine: str, wheels: Path, scratch: Path) -> None:
-    only = scratch / "only.lock"
-    only.write_text(f"{each.name}=={each.version} " + " ".join(f"--hash=sha256:{value}" for value in each.hashes) + "\n")
+def _has_wheel(each: Requirement, python: str, machine: str, wheels: Path, scratch: Path) -> bool:
+    try:
+        _download([each], python, machine, wheels, scratch)
+    except subprocess.CalledProcessError:
+        return False
+    return True
+
+
+def _download(wanted: list[Requirement], python: str, machine: str, wheels: Path, scratch: Path) -> None:
+    lines = [f"{each.name}=={each.version} " + " ".join(f"--hash=sha256:{value}" for value in each.hashes) for each in wanted]
+    lock = scratch / "wanted.lock"
+    lock.write_text("\n".join(lines) + "\n")
     platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in GLIBCS]
     _pip("download", "--no-deps", "--only-binary=:all:", "--require-hashes", f"--python-version={python}", *platforms,
-         "--dest", str(wheels), "--requirement", str(only))  # fmt: skip
+         "--dest", str(wheels), "--requirement", str(lock))  # fmt: skip
 
 
 def _pip(*words: str) -> None:
