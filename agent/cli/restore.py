@@ -20,7 +20,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "restore",
         help="let this box go on where another one was backed up",
         description="Unpack a backup: the configuration to CONFIG, the records and models to where it says. Nothing that exists "
-        "is overwritten. What is restored keeps its identity; what is made from now on carries a new epoch. Stop the agent first.",
+        "is overwritten. What is restored keeps its identity; what is made from now on carries a new epoch. Stop it first.",
     )
     parser.add_argument("file", metavar="FILE", type=Path, help="the backup")
     parser.add_argument("config", metavar="CONFIG", type=Path, help="where the configuration goes; must not exist")
