@@ -209,7 +209,6 @@ class Agent:
             watchdog.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
             try:
                 changed = await self._apply(self._file.read())
-                self._file.worked()
             except AgentError as error:
                 self._self.say("gateway.configuration", "refused")
                 self._audit.event("configuration", "refused", by, str(error))
