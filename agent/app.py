@@ -215,7 +215,19 @@ class Agent:
             self._desk.take(str(asked.get("token", "")).encode())
             return {}
 
-        return LocalSocket(self._settings.gateway.runtime, {"reload": reload, "request": request})
+        async def take_snapshot(_: Mapping[str, Any], by: str) -> Told:
+            from agent.store.snapshot import place, snapshot  # noqa: PLC0415  a backup is taken once a day at most
+
+            store = self._settings.store.path
+            target = place(store)
+            await self._save_open_state()
+            await self._writer.tidy(self._stamp())
+            await self._writer.do(partial(snapshot, store, target))
+            self._audit.event("backup", "taken", by)
+            return {"path": str(target)}
+
+        answers = {"reload": reload, "request": request, "snapshot": take_snapshot}
+        return LocalSocket(self._settings.gateway.runtime, answers)
 
     # From outside -------------------------------------------------------------------------------------------------------
 
@@ -276,7 +288,6 @@ class Agent:
             watchdog.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
             try:
                 changed = await self._apply(self._file.read())
-                self._file.worked()
             except AgentError as error:
                 self._self.say("gateway.configuration", "refused")
                 self._audit.event("configuration", "refused", by, str(error))

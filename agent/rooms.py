@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import secrets
 from importlib import import_module
 from importlib.util import find_spec
@@ -69,6 +71,9 @@ def disk(settings: Settings) -> Store:
         return store
 
     try:
+        with contextlib.suppress(PermissionError):
+            return opened()
+        _set_unreadable_aside(path)
         return opened()
     except BlockingIOError as error:
         raise AgentError(f"store.path: {path} is in use by another agent; stop that one first") from error
@@ -77,6 +82,19 @@ def disk(settings: Settings) -> Store:
     except OSError as error:
         log.error("store.path: %s: %s; records are kept in memory until it opens", path, error.strerror)  # noqa: TRY400
         return LateStore(opened)
+
+
+def _set_unreadable_aside(path: Path) -> None:
+    """Another user's file in our own directory keeps no agent from starting: the store tells what is missing without it."""
+    for file in sorted(path.rglob("*.journal")):
+        if not os.access(file, os.R_OK | os.W_OK):
+            aside = file.with_name(f"{file.name}.unreadable-{secrets.token_hex(4)}")
+            log.error(
+                "%s: this user may not read and write it; it is set aside as %s and lost",
+                file,
+                aside.name,
+            )
+            file.rename(aside)
 
 
 def memory(settings: Settings) -> LaneStore:

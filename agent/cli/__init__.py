@@ -14,16 +14,22 @@ from agent.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, AgentError, ConfigEr
 COMMANDS = (
     "run",
     "check",
+    "config",
+    "probe",
     "demo",
     "receive",
     "history",
+    "analyse",
     "replay",
     "record",
     "status",
+    "doctor",
     "reload",
     "model",
     "store",
     "control",
+    "backup",
+    "restore",
 )
 
 
