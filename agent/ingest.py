@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -15,6 +16,7 @@ from agent.records import Alarm, Body, Quality, Reading, Stamp, Value
 from agent.sources import Given, Source
 from agent.stages import Documents
 from agent.stages.guard import SHORTEST, looks_like_card_data, refuses
+from agent.store.notes import Changes
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class Ingest:
         self._put = put
         self._stamp = stamp
         self._announce = announce
+        self._noted: dict[str, dict[str, dict[str, Any] | None]] | None = None  # changes since `note_changes`
         self.guard_hits = 0
         self.unknown_machines = 0
 
@@ -123,8 +126,20 @@ class Ingest:
             changes.update(self._pipelines[machine].changed(points))
         return changes
 
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[Changes]:
+        """What is given to the store as changes from here on, the latest of each name: for whoever reads the disk meanwhile."""
+        self._noted = {}
+        try:
+            yield self._noted
+        finally:
+            self._noted = None
+
     def keep(self, bodies: Sequence[Body], changes: Mapping[str, Documents]) -> asyncio.Future[None]:
         """Put records and notes into the store, and tell those who forward once records are there."""
+        if self._noted is not None:
+            for table, documents in changes.items():
+                self._noted.setdefault(table, {}).update(documents)
         done = self._put(bodies, changes, self._stamp())
         if bodies:
             alarm = any(isinstance(body, Alarm) for body in bodies)

@@ -26,7 +26,7 @@ from agent.records import Body, Envelope, Receipt, Stamp
 from agent.stages.guard import scrubbed
 from agent.store import ALARMS, LANES, Status, Store, lane_of
 from agent.store.lane_store import LaneStore
-from agent.store.notes import Changes
+from agent.store.notes import Changes, overlaid
 from agent.store.shelter import Shelter
 
 T = TypeVar("T")
@@ -200,6 +200,19 @@ class Writer:
             held = self._shelter.backlog(uplink)
             return {lane: count + held[lane] for lane, count in self._disk.backlog(uplink).items()}
 
+        return await self._call(work)
+
+    async def recall(self, tables: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
+        """The documents of some tables: those on disk, and of a disk that refuses those that wait for it."""
+
+        def work() -> dict[str, dict[str, dict[str, Any]]]:
+            found = {table: self._disk.recall(table) for table in tables}
+            return overlaid(found, {table: self._notes.get(table, {}) for table in tables})
+
+        return await self._call(work)
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """Let the thread do something with the store's files while nothing is written to them. Raises StoreUnavailable."""
         return await self._call(work)
 
     def made(self) -> dict[str, int]:
