@@ -97,7 +97,7 @@ class Watch:
             self._changes[f"rows {number}"] = self._chunk(number)
 
     def _learn(self) -> None:
-        rows, first = np.asarray(self._rows, np.float64), self._first
+        rows, first = np.asarray(self._rows, np.float32).astype(np.float64), self._first  # as they are noted
         self.relearn()
         try:
             self.baseline = learn(rows, self.features, first, self._pace, self._likely)

@@ -89,9 +89,9 @@ def _progress(items: Iterable[Item], what: str, total: int) -> Iterable[Item]:
 
 def _train(options: argparse.Namespace) -> int:
     files = _series(options)
-    choice = Choice.of(list(_progress(choose(files), "choosing", len(files)))) if files else None
     if options.out.suffix != ".onnx" or options.out.stem != "anomaly":
         raise DataError(f"{options.out}: the graph is called anomaly.onnx; name a file of that name in the folder you want")
+    choice = Choice.of(files, list(_progress(choose(files), "choosing", len(files)))) if files else None
     path = export(choice.best if choice is not None else Pace(), choice, files, options.out.parent, options.seed)
     if options.json:
         print(json.dumps(_chosen(choice) | {"file": str(path), "bytes": path.stat().st_size}))
@@ -101,6 +101,8 @@ def _train(options: argparse.Namespace) -> int:
         for pace, figure, lowest in choice.ranked():
             print(f"{pace.fast:6g} {pace.slow:6g} {pace.damp:6g} {pace.fade:6g}  {figure:6.3f}  {lowest:6.3f}")
         print(f"each file with the pace that is best on the others: {choice.left_out().mean():.3f}")
+        for name, figures in choice.folder_left_out().items():
+            print(f"{name} ({len(figures)} files) with the pace that is best on the other folders: {figures.mean():.3f}")
     print(f"{path}: {path.stat().st_size} bytes")
     return 0
 
@@ -109,7 +111,8 @@ def _chosen(choice: Choice | None) -> dict[str, object]:
     if choice is None:
         return {}
     ranked = [{"pace": [pace.fast, pace.slow, pace.damp, pace.fade], "vus_pr": mean} for pace, mean, _ in choice.ranked()]
-    return {"ranked": ranked, "left_out": float(choice.left_out().mean())}
+    folders = {name: float(figures.mean()) for name, figures in choice.folder_left_out().items()}
+    return {"ranked": ranked, "left_out": float(choice.left_out().mean()), "folder_left_out": folders}
 
 
 def _evaluate(options: argparse.Namespace) -> int:

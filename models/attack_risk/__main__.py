@@ -63,6 +63,7 @@ def _train(args: argparse.Namespace) -> int:
     if min(args.attacks, args.troubles, args.lives) < 6:
         print("attack_risk: --attacks, --troubles and --lives: training wants 6 worlds of each at least", file=sys.stderr)
         return 2
+    args.out.mkdir(parents=True, exist_ok=True)  # an hour later would be late to say that it cannot be
     worlds = _all("worlds to learn from", train.study, extent.plots(Group.TRAIN), args.jobs)
     chosen = _all("worlds to choose by", train.study, train.choosing(extent).plots(Group.CHOOSE), args.jobs)
     model, limit = train.finish(worlds, chosen)
