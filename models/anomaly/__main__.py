@@ -15,7 +15,7 @@ from models.anomaly import worlds
 from models.anomaly.choose import Choice, choose
 from models.anomaly.evaluate import THRESHOLD, Result, evaluate, mean, open_graph
 from models.anomaly.export import export, read_pace
-from models.anomaly.plot import plot
+from models.anomaly.plot import plot, plot_choice
 from models.anomaly.series import DataError, Series, read, read_windows
 
 HERE = Path(__file__).parent
@@ -54,7 +54,6 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("--worlds", type=int, default=0, metavar="N", help="N simulated machines instead of files")
     judge.add_argument("--model", type=Path, default=SHIPPED, metavar="FILE")
     judge.add_argument("--out", type=Path, metavar="FILE", help="write every row's score as CSV")
-    judge.add_argument("--plot", type=Path, metavar="FILE.png")
     judge.add_argument("--seed", type=int, default=0, help="the first simulated machine")
     judge.set_defaults(run=_evaluate)
     for command in (train, judge):
@@ -62,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--train-rows", type=int, metavar="N", help="else from the name (tr_N), else a quarter")
         command.add_argument("--windows", type=Path, metavar="JSON", help="NAB's labels, for files without a column of labels")
         command.add_argument("--json", action="store_true")
+        command.add_argument("--plot", type=Path, metavar="FILE.png")
     return parser
 
 
@@ -92,6 +92,8 @@ def _train(options: argparse.Namespace) -> int:
     if options.out.suffix != ".onnx" or options.out.stem != "anomaly":
         raise DataError(f"{options.out}: the graph is called anomaly.onnx; name a file of that name in the folder you want")
     choice = Choice.of(files, list(_progress(choose(files), "choosing", len(files)))) if files else None
+    if choice is not None and options.plot is not None:
+        plot_choice(choice, [each.name for each in files], options.plot)
     path = export(choice.best if choice is not None else Pace(), choice, files, options.out.parent, options.seed)
     if options.json:
         print(json.dumps(_chosen(choice) | {"file": str(path), "bytes": path.stat().st_size}))
