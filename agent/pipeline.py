@@ -18,9 +18,11 @@ from enum import StrEnum
 from math import inf
 from typing import Any, Protocol
 
+from msgspec import structs
+
 from agent.records import Body, EventClass, Reading, Severity, Value
 from agent.stages import Documents
-from agent.stages.calendar import Plan
+from agent.stages.calendar import Plan, Visit
 from agent.stages.cash import Cash, Cassette
 from agent.stages.clean import Clean, CleanSettings
 from agent.stages.judge import Judge
@@ -31,6 +33,8 @@ from agent.stages.visits import Visits
 from agent.stages.windows import Windows
 
 PAUSE = 120.0  # s without any Reading or tick: the process was suspended, and nobody observed
+LATEST = 1e11  # s since the epoch: no clock that is right shows the year 5138
+GAP = 31 * 86_400.0  # s without a word in a recorded session that are lived through; a longer gap is passed over
 BACK = 5.0  # s that a tick may lie before the newest one; beyond it the clock was set
 
 
@@ -99,6 +103,11 @@ class Pipeline:
         """What one Reading of this machine brings about."""
         out: list[Body] = []
         at = reading.at
+        if not 0.0 <= at < LATEST:
+            if self._now == -inf:
+                return out  # nobody knows what time it is
+            at = self._now
+            reading = structs.replace(reading, at=at, quality=reading.quality.doubted, reason="noTime")
         if at >= self._due or at >= self._judge.due:
             self._advance(at, out)
         elif at > self._now:
@@ -244,6 +253,7 @@ class Pipeline:
             "windows": self._windows.changed(points),
             "alarms": self._judge.changed(),
             "cash": self._cash.changed(),
+            "visits": self._visits.changed(),
             "scores": scores,
             "learned": self._judge.learned() if points is None else {},
         }
@@ -252,20 +262,34 @@ class Pipeline:
     @property
     def tables(self) -> Sequence[str]:
         """Names of the tables that `restore` wants."""
-        return tuple(f"{table} {self.machine}" for table in ("windows", "alarms", "cash", "scores", "learned"))
+        return tuple(f"{table} {self.machine}" for table in ("windows", "alarms", "cash", "visits", "scores", "learned"))
 
     def restore(self, tables: Mapping[str, Mapping[str, dict[str, Any]]], now: float) -> list[Body]:
         """Go on where an earlier run ended; called once, before the first Reading. A window that has ended is returned."""
-        windows, alarms, cash, scores, learned = (dict(tables.get(name, {})) for name in self.tables)
+        windows, alarms, cash, visits, scores, learned = (dict(tables.get(name, {})) for name in self.tables)
         out: list[Body] = [*self._windows.restore(windows, now)]
         self._clean.expect([point for point in self._windows.points if not _MADE_HERE.fullmatch(point)], now)
         self._cash.restore(dict(cash))
+        self._visits.restore(visits, now)
         out += self._judge.restore(dict(alarms), dict(learned), now)
         self._saved_scores = scores
         for each in self._scores.values():
             each.restore(scores)
         self._now = now
         self._due = -inf
+        return out
+
+    def succeed(self, earlier: Pipeline) -> list[Body]:
+        """Take over what an earlier pipeline of the same machine has heard, when settings change in a running agent.
+
+        Called once, after `restore`. Its windows have been restored: nothing is counted in them again.
+        """
+        out: list[Body] = []
+        for reading in earlier._clean.known():
+            cleaned = self._clean.feed(reading)
+            if cleaned is not None:
+                self._conclude(cleaned)
+                out += self._judge.feed(cleaned)
         return out
 
     def attach(self, scoring: Scoring) -> None:
@@ -288,9 +312,23 @@ class Pipeline:
         alarm = scores.end(self._now)
         return [alarm] if alarm is not None else []
 
+    def announce(self, visit: Visit) -> None:
+        """Somebody is expected at the machine. What follows from it comes with the next tick."""
+        self._visits.announce(visit)
+        self._due = -inf
+
+    def withdraw(self, now: float) -> None:
+        """Whoever was announced for `now` is not expected any more."""
+        self._visits.withdraw(now)
+        self._due = -inf
+
     def values(self) -> dict[str, Value]:
         """The newest value of every point, for people to look at."""
         return {**self._clean.values(), **self._derived}
+
+    def since(self) -> dict[str, float]:
+        """When the newest value of every point that was heard began."""
+        return self._clean.since()
 
 
 def replayed(pipeline: Pipeline, moments: Iterable[Sequence[Reading]], step: float = 60.0) -> Iterator[Body]:
@@ -301,7 +339,7 @@ def replayed(pipeline: Pipeline, moments: Iterable[Sequence[Reading]], step: flo
         for reading in readings:
             if reading.machine != pipeline.machine:
                 continue
-            while now is not None and now + step < reading.at:
+            while now is not None and now + step < reading.at <= now + GAP:
                 now += step
                 yield from pipeline.tick(now)
             now = reading.at if now is None else max(now, reading.at)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from agent.pipeline import Forwarded
+from agent.scrape import parse as address_of
 from agent.settings import Duration, Name, Size
 from agent.stages.calendar import Plan, Visit, weekly
 from agent.stages.cash import Cassette
@@ -28,6 +29,15 @@ class GatewaySettings:
     runtime: Path = Path("/run/atm-agent")
     """Directory of the status socket; on a file system in memory."""
     log: Literal["debug", "info", "warning", "error"] = "info"
+    metrics: str = ""
+    """Where a collector on this machine finds /metrics and /healthz: 127.0.0.1:9464. Nothing listens without it."""
+
+    def __post_init__(self) -> None:
+        if self.metrics:
+            try:
+                address_of(self.metrics)
+            except ValueError as error:
+                raise ValueError(f"metrics: {error}") from None
 
 
 @dataclass(frozen=True)
