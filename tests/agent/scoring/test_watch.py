@@ -190,6 +190,15 @@ def notes() -> dict[str, Any]:
 NOTES = notes()
 
 
+def test_notes_of_other_features_or_of_another_step_are_learned_again() -> None:
+    for names, every in ((NAMES[:2], EVERY), (NAMES, 60.0)):
+        again = Watch(RUN, names, every, WINDOW)
+        again.restore(NOTES)
+        assert again.learned == 0.0
+        assert "it is learned again" in again.error
+        assert again.changed() == {"baseline": None, "state": None}
+
+
 def test_arrays_survive_json() -> None:
     for array in (np.arange(6, dtype=np.int64).reshape(2, 3), np.float32([[0.1]]), np.empty((0, 3), np.float32)):
         again = unpack(msgspec.json.decode(msgspec.json.encode(pack(array))))
