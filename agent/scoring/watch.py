@@ -118,7 +118,8 @@ class Watch:
         self._moved = True
         parts = answer["contributions"][0]
         strongest = [index for index in np.argsort(-parts)[:DRIVERS] if parts[index] > 0]
-        return Score(float(answer["score"][0]), tuple(self.features[index] for index in strongest))
+        drivers = tuple(self.features[index] for index in strongest)
+        return Score(float(answer["score"][0]), drivers, None, tuple(float(parts[index]) for index in strongest))
 
     # Restart ------------------------------------------------------------------------------------------------------------
 

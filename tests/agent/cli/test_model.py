@@ -66,7 +66,7 @@ def test_score_takes_columns_in_any_order_and_blanks(file: Path, capsys: pytest.
     assert run("score", file, table, "--json") == EXIT_OK
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert first["score"] == pytest.approx(graphs.answer([0.5, 1.0, 3.0]), abs=1e-6)
-    assert first["drivers"][0] == graphs.FEATURES[2]
+    assert (first["drivers"][0], first["contributions"][0]) == (graphs.FEATURES[2], 3.0)
     assert second["score"] == pytest.approx(graphs.answer([None, 0.25, None]), abs=1e-6)
 
 
@@ -138,6 +138,7 @@ def test_score_learns_from_the_first_rows_of_any_columns(tmp_path: Path, capsys:
     assert scores[:1500] == [{"score": None}] * 1500
     assert max(each["score"] for each in scores[1500:1780]) < 0.5 < scores[-1]["score"]
     assert scores[-1]["drivers"][0] == "fan"
+    assert sum(scores[-1]["contributions"]) == pytest.approx(scores[-1]["score"], abs=1e-5)
     assert run("score", LEARNS, table, "--train-rows", 1500) == EXIT_OK
     assert capsys.readouterr().out.splitlines()[:2] == ["score,class,drivers", ",,"]
 
