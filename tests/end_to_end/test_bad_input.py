@@ -28,7 +28,7 @@ def atm_agent(*words: str | Path, **more: object) -> subprocess.CompletedProcess
 def test_help_tells_every_command() -> None:
     done = atm_agent("--help")
     assert done.returncode == 0
-    for command in ("run", "check", "demo", "receive", "history", "status"):
+    for command in ("run", "check", "demo", "receive", "history", "status", "model"):
         assert command in done.stdout
 
 
