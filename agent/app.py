@@ -34,6 +34,7 @@ from agent.legs import Leg, Point, legs
 from agent.local import LocalSocket, Told
 from agent.metrics import exposition
 from agent.pipeline import Pipeline
+from agent.power import PowerWatch
 from agent.quiet import Quiet
 from agent.records import Body, Stamp, Value
 from agent.requests import Requests, Running
@@ -85,6 +86,7 @@ class Agent:
         self._links: dict[str, Link] = {}
         self._lines: dict[str, Any] = {}
         self._turned = time.monotonic()
+        self._power = PowerWatch(self._hurry)
         self._pipelines = {name: rooms.pipeline(name, settings) for name in rooms.machines(settings)}
         self._writer: Writer
         self._ingest: Ingest
@@ -404,7 +406,15 @@ class Agent:
     async def _follow(self, source: Source, position: Any) -> None:
         async with aclosing(source.read(position)) as given_by_source:
             async for given in given_by_source:
+                self._power.see(given.readings)
                 self._ingest.take(source, given)
+
+    def _hurry(self, failing: bool) -> None:
+        """While the power fails every record is on disk at once, and what is open is saved in the moment in which it begins."""
+        log.warning("the power fails: everything is written at once" if failing else "the power is back")
+        self._writer.hurry = failing
+        if failing:
+            self._ingest.checkpoint()
 
     async def _forward(self, uplink: Uplink, *, starting: bool = True) -> None:
         """Deliver for ever. A file of the uplink that is missing ends an agent that is starting, and no other."""
