@@ -58,6 +58,7 @@ SOURCES = {
     "board": "agent.sources.board",
     "gpio": "agent.sources.gpio",
     "lines": "agent.sources.lines",
+    "modbus": "agent.sources.modbus",
     "ups": "agent.sources.ups",
 }
 """kind -> module with `Settings` and `open_source(context, settings) -> Source`; opening touches no hardware yet"""

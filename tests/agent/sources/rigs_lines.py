@@ -6,10 +6,12 @@ import asyncio
 import random
 from typing import Any
 
-from agent.sources import Source, lines, ups
+from agent.sources import Source, lines, modbus, ups
 from agent.sources.bus import PolledSource
 from agent.sources.tap import TapSource
+from firmware_sim.twins import modbus as modbus_twin
 from firmware_sim.twins import ups as ups_twin
+from firmware_sim.uart import Shape
 from tests.agent.sources.rigs import LineRig, soon
 
 
@@ -110,3 +112,23 @@ class UpsRig(AskedRig):
         settings = ups.Settings(port=str(self._plug.path))
         object.__setattr__(settings, "every", 0.01)
         return PolledSource(self._context, settings, ups.Ups(settings), random.Random(3), soon)
+
+
+class ModbusRig(AskedRig):
+    """A thermometer on a bus."""
+
+    end = b""
+
+    def __init__(self, context, plug, loops, monkeypatch) -> None:
+        super().__init__(context, plug, loops, monkeypatch)
+        registers = modbus_twin.climate(lambda: {self.point: self.number})
+        self.twin = modbus_twin.Bus([modbus_twin.Unit(1, registers)], Shape(9_600))
+
+    def frame(self, number: int) -> bytes:
+        return modbus_twin.Unit(1, modbus_twin.climate(lambda: {self.point: number})).answer(4, 1, 2)
+
+    def source(self) -> Source:
+        settings = modbus.Settings(port=str(self._plug.path), map="xy-md02", within=0.3)
+        device = modbus.Device("board", settings)
+        device.every = 0.01
+        return PolledSource(self._context, settings, device, random.Random(3), soon)
