@@ -57,6 +57,7 @@ class Context(NamedTuple):
 SOURCES = {
     "board": "agent.sources.board",
     "gpio": "agent.sources.gpio",
+    "cctalk": "agent.sources.cctalk",
     "lines": "agent.sources.lines",
     "modbus": "agent.sources.modbus",
     "ups": "agent.sources.ups",

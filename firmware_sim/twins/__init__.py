@@ -47,6 +47,7 @@ TWINS: dict[str, str] = {
     "lines": "firmware_sim.twins.lines:json_printer",
     "lines_csv": "firmware_sim.twins.lines:csv_printer",
     "lines_keyvalue": "firmware_sim.twins.lines:keyvalue_printer",
+    "cctalk": "firmware_sim.twins.cctalk",
     "modbus": "firmware_sim.twins.modbus",
     "sdm120": "firmware_sim.twins.modbus:sdm120",
     "ups": "firmware_sim.twins.ups",
