@@ -16,7 +16,7 @@ from agent.records import Reading
 from agent.sources import Source
 from agent.vocabulary import fault, point
 from tests.agent.sources.rigs import BoardRig, GpioRig, ServerRig
-from tests.agent.sources.rigs_lines import TextRig, UpsRig
+from tests.agent.sources.rigs_lines import CctalkRig, ModbusRig, TextRig, UpsRig
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
 
@@ -29,6 +29,8 @@ RIGS = {
     "gpio": GpioRig,
     "lines": TextRig,
     "ups": UpsRig,
+    "modbus": ModbusRig,
+    "cctalk": CctalkRig,
 }
 SPEAKING = [name for name in RIGS if name != "gpio"]
 ON_A_PORT = [name for name in RIGS if name != "board_behind_a_server"]
