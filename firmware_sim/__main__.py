@@ -19,8 +19,9 @@ from firmware_sim.device_shell import DeviceShell
 from firmware_sim.firmware import Firmware, Pace
 from firmware_sim.hexdump import hexdump
 from firmware_sim.lines import line
-from firmware_sim.options import BOARD, Options, read
+from firmware_sim.options import BOARD, XFS4IOT, Options, read
 from firmware_sim.ports import Port, PortRefusedError, PtyPort, TcpPort
+from firmware_sim.publisher import ServicePublisher
 from firmware_sim.scenarios import SCENARIOS
 from firmware_sim.shell import Shell, TruthFile
 from firmware_sim.twins import controller, twin
@@ -92,26 +93,35 @@ async def serve(options: Options) -> None:
     if options.anchor is not None:
         # an anchor in the past means that the world is further on already; nobody was there to hear of it
         world.run_to(max(world.now, min(pace.world(time.time()), options.until)))
-    port: Port = PtyPort(options.pty) if options.pty is not None else TcpPort(*(options.tcp or ("", 0)))
     async with AsyncExitStack() as stack:
         truth = None
         if options.truth is not None:
             truth = TruthFile(stack.enter_context(options.truth.open("w", encoding="utf-8")), world, pace)
-        await stack.enter_async_context(port)
-        if options.device == BOARD:
-            shell: Shell | DeviceShell = board_shell(options, pace, port)
-        else:
-            shell = await device_shell(options, pace, port, stack)
+        shell, address = await opened(options, pace, stack)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, shell.stop)
         shown = datetime.fromtimestamp(pace.start, UTC).isoformat()
         print(
-            f"{port.address}: {what(options)}{world.scenario.name}, seed {world.seed}, line {options.line}, "
+            f"{address}: {what(options)}{world.scenario.name}, seed {world.seed}, line {options.line}, "
             f"speed {pace.speed:g}; it was {shown} at {pace.anchor:.3f}",
             flush=True,
         )
         await shell.run(pace.real(options.until), truth.write_new if truth else lambda: None)
+
+
+async def opened(options: Options, pace: Pace, stack: AsyncExitStack) -> tuple[Shell | DeviceShell | ServicePublisher, str]:
+    """What is served, ready to run, and its address; open for as long as the stack. Raises PortRefusedError."""
+    if options.device == XFS4IOT:
+        endpoint = options.tcp or ("", 0)
+        publisher = ServicePublisher((options.world, pace), endpoint, time.time, options.certificate)
+        await stack.enter_async_context(publisher)
+        return publisher, publisher.address
+    port: Port = PtyPort(options.pty) if options.pty is not None else TcpPort(*(options.tcp or ("", 0)))
+    await stack.enter_async_context(port)
+    if options.device == BOARD:
+        return board_shell(options, pace, port), port.address
+    return await device_shell(options, pace, port, stack), port.address
 
 
 def board_shell(options: Options, pace: Pace, port: Port) -> Shell:

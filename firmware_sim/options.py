@@ -19,7 +19,7 @@ from firmware_sim.world import World
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 FASTEST = 10_000.0
-BOARD = "board"
+BOARD, XFS4IOT = "board", "xfs4iot"
 
 EPILOG = """\
 DURATION is a number of seconds, or numbers with units: 90s, 10m, 4h10m, 2d, 1w.
@@ -44,6 +44,7 @@ class Options:
     tapped: bool  # the machine's own controller talks to the device
     host_pty: Path | None  # where that controller is heard
     any_settings: bool  # bytes pass whatever the line is set to
+    certificate: tuple[Path, Path] | None  # of the XFS4IoT services, and its key: TLS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -71,10 +72,12 @@ def parser() -> argparse.ArgumentParser:
     add("--forever", action="store_true", help="do not end by itself")
     add("--truth", metavar="FILE", type=Path, help="write what really happens, as JSON lines")
     add("--hexdump", action="store_true", help="print the frames of the first minute and end")
-    add("--device", metavar="NAME", type=_device, default=BOARD, help=f"what is served: {', '.join((BOARD, *TWINS))}")
+    add("--device", metavar="NAME", type=_device, default=BOARD, help=f"what is served: {', '.join((BOARD, *TWINS, XFS4IOT))}")
     add("--tapped", action="store_true", help="the machine's own controller talks to the device; you listen")
     add("--host-pty", metavar="PATH", type=Path, help="with --tapped: a second pseudo terminal, for what the controller says")
     add("--any-settings", action="store_true", help="take every speed, parity and word length on a pseudo terminal")
+    add("--certificate", metavar="FILE", type=Path, help="with --device xfs4iot: serve wss:// with this certificate (PEM)")
+    add("--key", metavar="FILE", type=Path, help="with --certificate: its key (PEM)")
     add("--list", action="store_true", help="print the scenarios and end")
     add("--json", action="store_true", help="with --list: as JSON")
     return grammar
@@ -98,6 +101,10 @@ def read(arguments: Sequence[str] | None) -> Options | argparse.Namespace:
         grammar.error("--hexdump shows the frames of the board; it does not go with --device")
     if given.host_pty is not None and not given.tapped:
         grammar.error("--host-pty goes with --tapped")
+    if given.device == XFS4IOT and (given.tcp is None or given.tapped or given.any_settings):
+        grammar.error(f"--device {XFS4IOT} is served on --tcp HOST:PORT; it has no line to tap or to set")
+    if (given.certificate is None) != (given.key is None) or (given.certificate and given.device != XFS4IOT):
+        grammar.error(f"--certificate and --key go together, with --device {XFS4IOT}")
     try:
         world = World(given.scenario, given.seed, given.demand, settings=dict(given.set), start=given.start)
     except SettingError as error:
@@ -120,6 +127,7 @@ def read(arguments: Sequence[str] | None) -> Options | argparse.Namespace:
         tapped=given.tapped,
         host_pty=given.host_pty,
         any_settings=given.any_settings,
+        certificate=(given.certificate, given.key) if given.certificate is not None else None,
     )
 
 
@@ -166,7 +174,7 @@ def _line(text: str) -> str:
 
 
 def _device(text: str) -> str:
-    known = (BOARD, *TWINS)
+    known = (BOARD, *TWINS, XFS4IOT)
     if text not in known:
         near = get_close_matches(text, known, n=1, cutoff=0.0)[0]
         raise argparse.ArgumentTypeError(f"unknown device {text!r}; did you mean {near!r}? There are {', '.join(known)}")

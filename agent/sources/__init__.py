@@ -61,5 +61,6 @@ SOURCES = {
     "gpio": "agent.sources.gpio",
     "id003": "agent.sources.id003",
     "replay": "agent.sources.replay",
+    "xfs4iot": "agent.sources.xfs4iot",
 }
 """kind -> module with `Settings` and `open_source(context, settings) -> Source`; opening touches no hardware yet"""
