@@ -177,6 +177,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
 _NUMBERS: dict[str, tuple[str, float, float]] = {
     "storage.{unit}.count": ("count", 0, 100_000),
     "cardReader.insertionTime_s": ("s", 0, 60),
+    "auxiliaries.sensor.{name}": ("/", -1e12, 1e12),  # a sensor of the owner's own, in the unit that its owner knows
     "environment.temperature_c": ("Cel", -55, 125),
     "environment.humidity_pct": ("%RH", 0, 100),
     "energy.voltage_v": ("V", 0, 500),

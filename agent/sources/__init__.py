@@ -60,7 +60,9 @@ SOURCES = {
     "ebds": "agent.sources.ebds",
     "gpio": "agent.sources.gpio",
     "id003": "agent.sources.id003",
+    "lines": "agent.sources.lines",
     "replay": "agent.sources.replay",
+    "ups": "agent.sources.ups",
     "xfs4iot": "agent.sources.xfs4iot",
 }
 """kind -> module with `Settings` and `open_source(context, settings) -> Source`; opening touches no hardware yet"""

@@ -107,6 +107,11 @@ class PolledSource:
         self._device = device
         self._bus = _shared(context, settings, rng, sleep)
 
+    @property
+    def identity(self) -> str:
+        """Who the device says it is; empty until it has said so, or when it never does."""
+        return self._device.identity
+
     async def read(self, position: Position | None) -> AsyncGenerator[Given]:
         """Whatever the device answers, and the state of its line."""
         del position  # a device tells its state anew at each round

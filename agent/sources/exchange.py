@@ -12,6 +12,8 @@ stamped with and which may step, and `mono`, seconds of the loop's clock, which 
 
 from __future__ import annotations
 
+import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 from math import inf
@@ -27,7 +29,10 @@ ANSWER_LIMIT = 1024  # bytes; more than the longest answer of every protocol her
 GAP = 0.01  # s between an answer and the next request; Modbus wants 3.5 characters, which are 4 ms at 9600 baud
 QUIET = 0.1  # s of silence after an answer that was wrong or did not come: what is late must not answer the next request
 SHORTEST = 0.2  # s between two rounds of one device, however much it wants to ask again
-SILENT_AFTER = 3  # rounds without an answer
+SILENT_AFTER = 3  # rounds in which not one byte comes
+GARBLED_AFTER = 8  # rounds in which bytes come, but no intact answer: a bad line is not yet a silent device
+
+log = logging.getLogger(__name__)
 
 
 class Request(NamedTuple):
@@ -46,23 +51,29 @@ Round: TypeAlias = Generator[Request, Any, Mapping[str, Value]]
 class Polled(Protocol):
     """A device that is asked. Without I/O; called by `Turns`."""
 
-    every: float
-    """s between the beginnings of two rounds; read after each. 0.0: ask again as soon as may be."""
+    @property
+    def every(self) -> float:
+        """s between the beginnings of two rounds; read after each. 0.0: ask again as soon as may be."""
+
+    @property
+    def identity(self) -> str:
+        """Who it says it is, in its own words; empty until it has said so, or when it never does."""
 
     def may_send(self, data: bytes) -> bool:
         """The allow-list: whether these bytes, whole, are a request that changes nothing in the device."""
 
     def round(self) -> Round:
-        """What to ask, once. A round in which nothing is answered was in vain; three of those are a silent device."""
+        """What to ask, once. A round in which nothing is answered was in vain; a few of those are a silent device."""
 
     def away(self, word: str) -> Mapping[str, Value]:
-        """What is to be said of the device while its source is `word`: silent, or the state of a line that is not there."""
+        """What is to be said of the device while its source is `word`: silent (not one byte comes), or that of a lost line."""
 
 
 class Member:
     """One device in the turns, and how its line does."""
 
     def __init__(self, context: Context, device: Polled) -> None:
+        self.name = context.name
         self.device = device
         self.counts: Counter[str] = Counter(dict.fromkeys(COUNTERS, 0))
         self.health = Health(context, self._counters)
@@ -73,6 +84,8 @@ class Member:
         self.due = -inf  # of its next round
         self.vain = 0  # rounds in a row without an answer
         self.answered = False  # something, in this round
+        self.garbled = False  # something came in it, or in the vain ones before, that was no answer
+        self.known = ""  # its identity, as it was logged
         self._trips = 0.0
         self._timed = 0
 
@@ -184,6 +197,7 @@ class Turns:
                 self._quiet = max(self._quiet, mono + QUIET / 2)
             return
         self._heard += chunk
+        member.garbled |= bool(chunk)
         try:
             answer = self._answer(member) if chunk else None
         except BadFrame as bad:
@@ -226,22 +240,32 @@ class Turns:
             member.request = member.round.send(answer)
         except StopIteration as end:
             member.round = member.request = None
-            member.due = max(member.begun + member.device.every, mono + SHORTEST)
+            soon = member.garbled and not member.answered  # a bad line: try again at once
+            member.due = max(member.begun + (0.0 if soon else member.device.every), mono + SHORTEST)
             yield member, self._said(member, end.value or {}, at)
 
     def _said(self, member: Member, values: Mapping[str, Value], at: float) -> list[Reading]:
         if member.answered:
-            member.vain = 0
+            member.vain, member.garbled = 0, False
             member.health.turn("ok")
+            if member.device.identity != member.known:
+                member.known = member.device.identity
+                log.info("source %s: is %s", member.name, member.known)
             return member.values.readings(values, at)
         member.vain += 1
-        if member.vain >= SILENT_AFTER:
-            member.health.turn("silent", _why_silent(member))
-            return member.values.readings(member.device.away("silent"), at)
+        if member.vain >= (GARBLED_AFTER if member.garbled else SILENT_AFTER):
+            member.health.turn("silent", GARBLED if member.garbled else UNHEARD)
+            return [] if member.garbled else member.values.readings(member.device.away("silent"), at)
         return []
 
 
-def _why_silent(member: Member) -> str:
-    if member.counts["garbageBytes"] or member.counts["crcErrors"]:
-        return "bytes come, but no intact answer: check speed, parity and word length of the line, its ground, and its ends"
-    return "nothing answers: check the device's power, its address, the cable, and that TX and RX (or A and B) are not swapped"
+GARBLED = "bytes come, but no intact answer: check speed, parity and word length of the line, its ground, and its ends"
+UNHEARD = "nothing answers: check the device's power, its address, the cable, and that TX and RX (or A and B) are not swapped"
+
+_LONG_NUMBER = re.compile(r"\d{13,}")  # as long as a card's; nothing of a line may bring one into a log
+
+
+def spoken(text: bytes, limit: int = 64) -> str:
+    """A device's own words about itself, fit for a log and a table: one line, printable, bounded, without a long number."""
+    words = "".join(filter(str.isprintable, text[:limit].decode("latin-1")))
+    return _LONG_NUMBER.sub("(number)", " ".join(words.split()))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from agent.records import Quality, Reading, Value
 from agent.sources import Context
 from agent.vocabulary import Point, fault, point
 
 REPEAT = 60.0  # s after which an unchanged value is given again: a window without it would know nothing
+
+RESTLESS = 2  # different values in a row that are held back
 
 log = logging.getLogger(__name__)
 
@@ -61,13 +64,14 @@ class Twice:
     """A change counts once it was read twice: for protocols whose check is weak or missing.
 
     A value that is what it was, within the point's tolerance, passes. Another one is held back until the next reading says
-    the same; while something is held back `pending` is true, and the driver had better ask again soon.
+    the same; one that never stands still passes the third time. While something is held back `pending` is true, and the
+    driver had better ask again soon.
     """
 
     def __init__(self, tolerance: Mapping[str, float] | None = None) -> None:
         self._tolerance = tolerance or {}
         self._passed: dict[str, Value] = {}
-        self._held: dict[str, Value] = {}
+        self._held: dict[str, tuple[Value, int]] = {}  # and how many different ones were held in a row
 
     @property
     def pending(self) -> bool:
@@ -75,14 +79,18 @@ class Twice:
         return bool(self._held)
 
     def passed(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        """Those values that count."""
+        """Those values that count. What is held back and is not among them now was a mistake."""
         counting: dict[str, Value] = {}
+        before, self._held = self._held, {}
         for name, value in values.items():
-            held = self._held.pop(name, _NOTHING)
-            if any(self._same(name, value, known) for known in (self._passed.get(name, _NOTHING), held)):
+            if value == self._passed.get(name, _NOTHING):
+                counting[name] = value
+                continue
+            held, times = before.get(name, (_NOTHING, 0))
+            if times >= RESTLESS or any(self._same(name, value, known) for known in (self._passed.get(name, _NOTHING), held)):
                 counting[name] = self._passed[name] = value
             else:
-                self._held[name] = value
+                self._held[name] = (value, times + 1)
         return counting
 
     def forget(self) -> None:
@@ -94,8 +102,13 @@ class Twice:
         if value == known:
             return True
         width = self._tolerance.get(name)
-        numbers = isinstance(value, int | float) and isinstance(known, int | float)
-        return width is not None and numbers and abs(value - known) <= width  # type: ignore[operator]  # both are numbers
+        if width is None or not isinstance(value, int | float) or not isinstance(known, int | float):
+            return False
+        return abs(value - known) <= width
 
 
-_NOTHING = object()  # equals no value, None neither
+class _Nothing:
+    """Equals no value, None neither."""
+
+
+_NOTHING: Any = _Nothing()

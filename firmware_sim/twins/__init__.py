@@ -47,18 +47,25 @@ TWINS: dict[str, str] = {
     "ccnet": "firmware_sim.twins.ccnet",
     "ebds": "firmware_sim.twins.ebds",
     "id003": "firmware_sim.twins.id003",
+    "lines": "firmware_sim.twins.lines:json_printer",
+    "lines_csv": "firmware_sim.twins.lines:csv_printer",
+    "lines_keyvalue": "firmware_sim.twins.lines:keyvalue_printer",
+    "ups": "firmware_sim.twins.ups",
+    "ups_per_cell": "firmware_sim.twins.ups:per_cell",
+    "ups_voltronic": "firmware_sim.twins.ups:voltronic",
 }
-"""name -> module"""
+"""name -> module, or module:function where that is not `twin`"""
 
 
 def twin(name: str, world: World) -> Twin:
     """The twin of that name in a world."""
-    made: Twin = import_module(TWINS[name]).twin(world)
+    module, _, function = TWINS[name].partition(":")
+    made: Twin = getattr(import_module(module), function or "twin")(world)
     return made
 
 
 def controller(name: str, world: World) -> Twin | None:
     """The machine's own controller at the other end of that device's line; None for a device that nobody masters."""
-    module = import_module(TWINS[name])
+    module = import_module(TWINS[name].partition(":")[0])
     made: Twin | None = module.controller(world) if hasattr(module, "controller") else None
     return made

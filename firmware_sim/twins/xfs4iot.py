@@ -123,7 +123,7 @@ def _events(
         yield xfs4iot.unsolicited("Storage.StorageThresholdEvent" if words else "Storage.CountsChangedEvent", told, "2.1")
     for counter, name, payload in COUNTED:
         if counter in changed:
-            grown = int(changed[counter] or 0) - int(before.get(counter) or 0)  # type: ignore[call-overload]  # a counter is a number
+            grown = int(changed[counter] or 0) - int(before.get(counter) or 0)
             yield from (xfs4iot.unsolicited(name, payload) for _ in range(min(grown, 10)))
     if "cashManagement.noteError" in changed:
         yield xfs4iot.unsolicited("CashManagement.NoteErrorEvent", {"reason": changed["cashManagement.noteError"]})
