@@ -11,7 +11,7 @@ from importlib import import_module
 from agent import __version__
 from agent.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, AgentError, ConfigError
 
-COMMANDS = ("run", "check", "demo", "receive", "history", "status", "record", "replay")
+COMMANDS = ("run", "check", "demo", "receive", "history", "status", "record", "replay", "probe")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -122,6 +122,11 @@ class GpioSource:
         self._sleep = sleep
         self._reopened = 0
 
+    @property
+    def identity(self) -> str:
+        """The library that drives the pins."""
+        return f"pins through {self._settings.pin_factory}"
+
     async def read(self, position: Position | None) -> AsyncGenerator[Given]:
         """The state of every contact, at the start, at each change and at each refresh."""
         del position  # contacts tell their state anew at each start

@@ -114,6 +114,14 @@ class Xfs4IotSource:
         self._found = 0  # times that a publisher answered
         self._health = Health(context, self._counters)
 
+    @property
+    def identity(self) -> str:
+        """The vendor that the publisher names, and how many services answer."""
+        talks = self._talks.values()
+        vendor = next((talk.vendor for talk in talks if isinstance(talk, PublisherTalk) and talk.vendor), "services")
+        number = sum(isinstance(talk, ServiceTalk) and talk.frames > 0 for talk in talks)
+        return f"{vendor}: {number} of {max(number, len(self._tasks) - (self._single is None))}" if number else ""
+
     async def read(self, position: Position | None) -> AsyncGenerator[Given]:
         """What every service says, and whether all of them do."""
         del position  # a service tells its state anew at each connection

@@ -6,6 +6,7 @@ It asks and listens. What it may ask stands in ALLOWED and nowhere else: none of
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -30,6 +31,8 @@ ALLOWED: Mapping[str, str] = {
 WITHIN = 10.0  # s for a completion
 SERVICES_LIMIT = 64  # of one publisher
 REFUSALS = ("unsupportedCommand", "invalidCommand")  # the service does not know it, and will not later
+
+_LONG_NUMBER = re.compile(r"\d{13,}")  # as long as a card's
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +113,8 @@ class Talk:
 class PublisherTalk(Talk):
     """With a service publisher: which services there are."""
 
+    vendor = ""
+
     def opened(self, mono: float) -> list[str]:
         """What to say first."""
         return [self.ask("ServicePublisher.GetServices", mono)]
@@ -126,6 +131,8 @@ class PublisherTalk(Talk):
             return []
         if message.completion != "success":
             raise LineLost(f"{self.name} refuses GetServices ({message.completion or message.header.status})", "broken")
+        if isinstance(vendor := (message.payload or {}).get("vendorName"), str):
+            self.vendor = "".join(filter(str.isprintable, _LONG_NUMBER.sub("(number)", vendor)))[:64]
         return _uris(message.payload)
 
 
