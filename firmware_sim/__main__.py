@@ -8,10 +8,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from datetime import time as time_of_day
+from typing import Protocol
 
 from firmware_sim.board import Board
 from firmware_sim.conversation import Alone, Conversation, Side
@@ -20,8 +21,8 @@ from firmware_sim.firmware import Firmware, Pace
 from firmware_sim.hexdump import hexdump
 from firmware_sim.lines import line
 from firmware_sim.options import BOARD, XFS4IOT, Options, read
+from firmware_sim.pin_board import PinBoard
 from firmware_sim.ports import Port, PortRefusedError, PtyPort, TcpPort
-from firmware_sim.publisher import ServicePublisher
 from firmware_sim.scenarios import SCENARIOS
 from firmware_sim.shell import Shell, TruthFile
 from firmware_sim.twins import controller, twin
@@ -110,13 +111,29 @@ async def serve(options: Options) -> None:
         await shell.run(pace.real(options.until), truth.write_new if truth else lambda: None)
 
 
-async def opened(options: Options, pace: Pace, stack: AsyncExitStack) -> tuple[Shell | DeviceShell | ServicePublisher, str]:
+class Served(Protocol):
+    """What runs until its end, with a port of its own."""
+
+    def stop(self) -> None:
+        """End `run` soon."""
+
+    async def run(self, until: float, after_each: Callable[[], None]) -> None:
+        """Serve until the real time `until`, or until `stop`."""
+
+
+async def opened(options: Options, pace: Pace, stack: AsyncExitStack) -> tuple[Served, str]:
     """What is served, ready to run, and its address; open for as long as the stack. Raises PortRefusedError."""
     if options.device == XFS4IOT:
+        from firmware_sim.publisher import ServicePublisher  # noqa: PLC0415  aiohttp takes longer to load than all the rest
+
         endpoint = options.tcp or ("", 0)
         publisher = ServicePublisher((options.world, pace), endpoint, time.time, options.certificate)
         await stack.enter_async_context(publisher)
         return publisher, publisher.address
+    if options.socket is not None:
+        board = PinBoard((options.world, pace), options.socket, time.time)
+        await stack.enter_async_context(board)
+        return board, board.address
     port: Port = PtyPort(options.pty) if options.pty is not None else TcpPort(*(options.tcp or ("", 0)))
     await stack.enter_async_context(port)
     if options.device == BOARD:
