@@ -63,10 +63,12 @@ class Context(NamedTuple):
 SOURCES = {
     "board": "agent.sources.board",
     "ccnet": "agent.sources.ccnet",
+    "cctalk": "agent.sources.cctalk",
     "ebds": "agent.sources.ebds",
     "gpio": "agent.sources.gpio",
     "id003": "agent.sources.id003",
     "lines": "agent.sources.lines",
+    "modbus": "agent.sources.modbus",
     "replay": "agent.sources.replay",
     "ups": "agent.sources.ups",
     "xfs4iot": "agent.sources.xfs4iot",
