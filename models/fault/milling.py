@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.fault.forest import Derived, Floats, Forest, Growth, grow
+from models.forest import Derived, Floats, Forest, Growth, grow
 
 COLUMNS = {  # in the file -> here; kelvin, revolutions a minute, newton metres, minutes
     "Air temperature [K]": "air_k",
