@@ -63,6 +63,8 @@ class Repeat:
     recall: float
     auc: float
     brier: float
+    scores: NDArray[np.float64]
+    labels: NDArray[np.bool_]
 
 
 def read(path: Path) -> Milling:
@@ -130,4 +132,6 @@ def cross_validate(data: Milling, repeats: int, seed: int) -> Iterator[Repeat]:
             float(recall_score(data.faults, called)),
             float(roc_auc_score(data.faults, scores)),
             float(np.mean((scores - data.faults) ** 2)),
+            scores,
+            data.faults,
         )
