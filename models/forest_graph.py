@@ -17,13 +17,15 @@ def graph(forest: Forest, name: str) -> onnx.GraphProto:
     """Input `features` [rows, F] with NaN for missing; outputs `score` [rows] and `contributions` [rows, F]."""
     given = len(forest.columns)
     constants = {
-        "one": np.float32(1.0),
-        "zero": np.float32(0.0),
         "ones": np.ones(given, np.int64),
         "split": np.array([1, forest.width], np.int64),
         "second": np.array([1], np.int64),
         "credit": forest.credit().astype(np.float32),
     }
+    if not forest.logistic:
+        constants["zero"] = np.array(0.0, np.float32)
+    if not forest.logistic or any(one.how == "per" for one in forest.derived):
+        constants["one"] = np.array(1.0, np.float32)
     nodes = [
         *_table(forest),
         _ensemble(forest),
