@@ -21,12 +21,12 @@ import msgspec
 from agent.errors import ConfigError, Unreachable
 from agent.records import Body, Envelope, Receipt
 from agent.stages.guard import PAN_DIGITS, looks_like_card_data
-from agent.store import LANES
+from agent.store import ALARMS, LANES
 from agent.uplinks import Busy, Refused, Uplink
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE = 1.0  # s; the usual outage is a modem that dials again
+FIRST_PAUSE = 0.5  # s; the usual outage is a modem that dials again
 LONGEST_PAUSE = 30.0  # s; what a platform that comes back may have to wait, and half of it on average
 LONGEST_WAIT = 300.0  # s that a platform may ask for: it may be overloaded, it may not switch a gateway off
 LONGEST_BATCH = 900.0  # s that connecting or one batch may take over the slowest line before the loop counts as stuck
@@ -195,7 +195,7 @@ async def _deliver(uplink: Uplink, outbox: Outbox, arrivals: Arrivals, link: Lin
     """Over one connection. Raises Unreachable when it fails."""
     while True:
         link.turn(LONGEST_BATCH)
-        heard = arrivals.records.value
+        heard, alarms = arrivals.records.value, arrivals.alarms.value
         batch = await _next(uplink.name, outbox, plan)
         if not batch:
             link.says(UP)
@@ -204,12 +204,17 @@ async def _deliver(uplink: Uplink, outbox: Outbox, arrivals: Arrivals, link: Lin
             await outbox.settle(uplink.name, batch[0].lane, batch[0].epoch, Receipt((), held_back, CARD_DATA))
             link.held_back(batch[0].lane, held_back)
         else:
-            receipt = await uplink.send(batch)
+            receipt = await uplink.send(batch, _overtaken(batch, arrivals.alarms, alarms))
             if not receipt.accepted and not receipt.rejected:
                 raise Unreachable("the platform acknowledged nothing of what it was sent")
             await outbox.settle(uplink.name, batch[0].lane, batch[0].epoch, receipt)
             link.settled(batch[0].lane, receipt)
             link.says(UP)
+
+
+def _overtaken(batch: Sequence[Envelope], alarms: Count, heard: int) -> Callable[[], bool]:
+    """Whether an alarm has come that should go before what is left of a batch; none overtakes its own lane."""
+    return lambda: alarms.value > heard and batch[0].lane != ALARMS
 
 
 def guarded(batch: Sequence[Envelope]) -> tuple[int, ...]:

@@ -13,12 +13,10 @@ import aiocoap
 import aiocoap.error
 import aiocoap.resource
 
-from agent.encode import ENCODINGS, MAX_BYTES, Undecodable
+from agent.encode import BY_CONTENT_FORMAT, ENCODINGS, MAX_BYTES, Undecodable
 from agent.receive.intake import STATUS, Intake
 
 logging.getLogger("coap-server").setLevel(logging.ERROR)  # aiocoap warns of every odd datagram
-
-BY_FORMAT = {encoding.content_format: encoding for encoding in ENCODINGS.values()}
 
 
 class _Inbox(aiocoap.resource.Resource):  # type: ignore[misc]  # aiocoap publishes no types
@@ -38,11 +36,11 @@ class _Inbox(aiocoap.resource.Resource):  # type: ignore[misc]  # aiocoap publis
 
     async def render_post(self, request: Any) -> Any:
         path = list(request.opt.uri_path)
-        encoding = BY_FORMAT.get(request.opt.content_format)
+        encoding = BY_CONTENT_FORMAT.get(request.opt.content_format)
         if len(path) < 2:
             return aiocoap.Message(code=aiocoap.NOT_FOUND, payload=b"POST to /{gateway}/{lane}")
         if encoding is None and path[-1] != STATUS:
-            known = ", ".join(str(each) for each in BY_FORMAT)
+            known = ", ".join(str(each) for each in BY_CONTENT_FORMAT)
             return aiocoap.Message(code=aiocoap.UNSUPPORTED_CONTENT_FORMAT, payload=f"expected {known}".encode())
         try:
             self._intake.take(encoding or ENCODINGS["json"], request.payload, path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, Self
 
 from agent.errors import Unreachable
@@ -35,11 +35,13 @@ class Uplink(Protocol):
     async def __aexit__(self, *exc: object) -> None:
         """Say goodbye and let go of everything; never raises for a link that is already gone."""
 
-    async def send(self, batch: Sequence[Envelope]) -> Receipt:
+    async def send(self, batch: Sequence[Envelope], urgent: Callable[[], bool]) -> Receipt:
         """Deliver envelopes of one lane, in order. Called again only after the last call has ended.
 
         The receipt names only what the platform itself has acknowledged, and at least one position; the rest of the batch is
-        sent again. Raises Unreachable when nothing was acknowledged: everything is kept, the link must be left.
+        sent again. It may end early, and does soon once something is `urgent`: an alarm waits for its turn.
+
+        Raises Unreachable when nothing was acknowledged: everything is kept, the link must be left.
         """
 
     async def lost(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -21,7 +21,7 @@ from agent.uplinks.coap_codes import verdict
 from agent.uplinks.coap_session import Session
 from agent.uplinks.dial import resolve, routable
 from agent.uplinks.endpoint import Scheme, parse, secret
-from agent.uplinks.portions import Portions, Verdict, check_batch
+from agent.uplinks.portions import Portions, Verdict, at_leisure, check_batch
 
 SCHEMES = {"coap": Scheme(5683, secure=False), "coaps": Scheme(5684, secure=True)}
 GOODBYE = 1.0  # s for the last words of a link that is left
@@ -103,8 +103,8 @@ class CoapUplink:
         finally:
             await session.close()
 
-    async def send(self, batch: Sequence[Envelope]) -> Receipt:
-        return await self._portions.deliver(batch, self._post)
+    async def send(self, batch: Sequence[Envelope], urgent: Callable[[], bool] = at_leisure) -> Receipt:
+        return await self._portions.deliver(batch, self._post, urgent=urgent)
 
     async def lost(self) -> str:
         """Never returns: a datagram link has no end that could be seen while nothing is sent."""

@@ -86,7 +86,7 @@ class Platform:
     async def __aexit__(self, *_: object) -> None:
         self.left += 1
 
-    async def send(self, batch: Sequence[Envelope]) -> Receipt:
+    async def send(self, batch: Sequence[Envelope], urgent: Callable[[], bool]) -> Receipt:
         self.sent.append(list(batch))
         await asyncio.sleep(0)
         return self.on_send(batch)
