@@ -23,7 +23,7 @@ from typing import Any
 
 from agent import config, watchdog
 from agent.clock import Clock
-from agent.config.settings import ModelSettings, Settings
+from agent.config.settings import ModelSettings, Settings, UplinkSettings
 from agent.errors import EXIT_OK, AgentError, ConfigError, ModelRefused
 from agent.forward import Arrivals, Link, Plan, forward
 from agent.ingest import SOURCES_TABLE, Ingest
@@ -40,6 +40,7 @@ from agent.store.opening import open_durable, open_memory
 from agent.store.room import Bounds
 from agent.store.writer import NO_UPLINK, Writer
 from agent.uplinks import UPLINKS, Uplink
+from agent.uplinks.failover import Choice, FailOver
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        uplinks = [self._open_uplink(each.name, each.kind, each.settings) for each in self._settings.uplinks]
+        uplinks = [self._open_ways(each) for each in self._preferred()]
         sources = [self._open_source(each.name, each.kind, each.machine, each.settings) for each in self._settings.sources]
         disk = self._open_disk()
         positions = disk.recall(SOURCES_TABLE)
@@ -145,6 +146,10 @@ class Agent:
         except TimeoutError:
             log.info("what the platform has not taken stays in the store")
 
+    def _preferred(self) -> list[UplinkSettings]:
+        """The uplinks that have a cursor; the others stand in for one of them."""
+        return [each for each in self._settings.uplinks if not each.fallback_for]
+
     def _link(self, name: str) -> Link:
         return Link(name, lambda word: self._self.say(f"gateway.uplink.{name}", word), time.monotonic)
 
@@ -158,7 +163,7 @@ class Agent:
         path = self._settings.store.path
         settings = self._settings.store
         bounds = Bounds(settings.budget, settings.free_floor, settings.keep_days, settings.keep_bytes)
-        names = [uplink.name for uplink in self._settings.uplinks]
+        names = [uplink.name for uplink in self._preferred()]
 
         def opened() -> Any:
             store, repairs = open_durable(path, self._gateway, names, bounds, new_epoch)
@@ -178,7 +183,7 @@ class Agent:
 
     def _open_memory(self) -> Any:
         size = self._settings.store.memory
-        names = [uplink.name for uplink in self._settings.uplinks] or [NO_UPLINK]
+        names = [uplink.name for uplink in self._preferred()] or [NO_UPLINK]
         return open_memory(self._gateway, names, Bounds(size, 0, 0.0, size), new_epoch())
 
     def _open_source(self, name: str, kind: str, machine: str, settings: Any) -> Source:
@@ -189,6 +194,19 @@ class Agent:
     def _open_uplink(self, name: str, kind: str, settings: Any) -> Uplink:
         uplink: Uplink = import_module(UPLINKS[kind]).open_uplink(name, self._gateway, settings)
         return uplink
+
+    def _open_ways(self, preferred: UplinkSettings) -> Uplink:
+        """An uplink, together with those that stand in for it."""
+        others = [each for each in self._settings.uplinks if each.fallback_for == preferred.name]
+        ways = [self._open_uplink(each.name, each.kind, each.settings) for each in (preferred, *others)]
+        if not others:
+            return ways[0]
+
+        def report(way: str, word: str) -> None:
+            if way != preferred.name:  # the link reports for all of them by this name
+                self._self.say(f"gateway.uplink.{way}", word)
+
+        return FailOver(preferred.name, ways, report, time.monotonic, Choice(len(ways)))
 
     def _status_socket(self) -> StatusSocket:
         return StatusSocket(self._settings.gateway.runtime, self._status)
@@ -201,10 +219,10 @@ class Agent:
                 self._ingest.take(source, given)
 
     async def _forward(self, uplink: Uplink) -> None:
-        settings = next(each.settings for each in self._settings.uplinks if each.name == uplink.name)
-        plan = Plan(batch=settings.batch, batch_bytes=settings.batch_bytes)
+        settings = next(each for each in self._preferred() if each.name == uplink.name)
+        plan = Plan(first_pause=settings.first_pause, longest_pause=settings.longest_pause)
         chance = Random(secrets.randbits(64))
-        await forward(uplink, self._writer, self._arrivals, self._links[uplink.name], plan, chance)
+        await forward(uplink, self._writer, self._arrivals, self._links[uplink.name], plan, chance, self._stamp)
 
     async def _prove(self, settings: ModelSettings) -> None:
         """Let a model score every machine, once it has been proved; until then and without it the rules go on."""
@@ -242,6 +260,7 @@ class Agent:
             if abs(step) > CLOCK_STEP:
                 log.warning("the clock was set by %+.1f s", step)
                 self._self.say("gateway.clock", "stepped")
+                self._arrivals.steps.add()
             self._ingest.tick(now)
             self._self.say("gateway.loopLag", max(0.0, round(later - mono - wait, 4)))
             wall, mono = now, later
@@ -253,7 +272,7 @@ class Agent:
         while True:
             await self._writer.tidy(self._stamp())
             self._self.store(self._writer.health)
-            self._self.waiting([await self._writer.backlog(uplink.name) for uplink in self._settings.uplinks])
+            self._self.waiting([await self._writer.backlog(uplink.name) for uplink in self._preferred()])
             self._self.look_at_models()
             self._self.process(self._ingest.guard_hits, self._quiet.held)
             for name, link in self._links.items():
