@@ -20,7 +20,7 @@ import msgspec
 
 from agent.errors import ConfigError, Unreachable
 from agent.records import Body, Envelope, Receipt, Stamp
-from agent.stages.guard import PAN_DIGITS, looks_like_card_data
+from agent.stages.guard import PAN_DIGITS, looks_like_card_data, scrubbed
 from agent.stages.rebase import rebased
 from agent.store import ALARMS, LANES
 from agent.uplinks import Busy, Refused, Uplink
@@ -240,6 +240,9 @@ def guarded(batch: Sequence[Envelope]) -> tuple[int, ...]:
 
 
 def _card_data_in(body: Body) -> bool:
+    """In any text, names among them, and in any number that a sensor has given."""
+    if scrubbed(body)[1]:
+        return True
     waiting: list[Any] = [msgspec.to_builtins(body)]
     while waiting:
         each = waiting.pop()

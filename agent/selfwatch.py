@@ -43,8 +43,9 @@ class SelfWatch:
         self._clock = clock
         self._endurance = endurance
         self._said: dict[str, tuple[str, float]] = {}
-        self.models: dict[str, Model] = {}
+        self.models: Mapping[str, Model] = {}
         self.backlog: dict[str, int] = {}
+        self.backlogs: dict[str, int] = {}
 
     def say(self, point: str, value: Value) -> None:
         """Words are said when they change and now and then, numbers every time."""
@@ -68,9 +69,11 @@ class SelfWatch:
         for lane, count in status.lost.items():
             self.say(f"gateway.lost.{lane}", count)
 
-    def waiting(self, backlogs: list[Mapping[str, int]]) -> None:
-        """How much waits for the platform, of the uplink that is furthest behind."""
-        self.backlog = {lane: max(each[lane] for each in backlogs) for lane in (backlogs[0] if backlogs else ())}
+    def waiting(self, backlogs: Mapping[str, Mapping[str, int]]) -> None:
+        """How much waits for the platform, by uplink; what is told is of the one that is furthest behind."""
+        self.backlogs = {uplink: sum(lanes.values()) for uplink, lanes in backlogs.items()}
+        waiting = list(backlogs.values())
+        self.backlog = {lane: max(each[lane] for each in waiting) for lane in (waiting[0] if waiting else ())}
         for lane, count in self.backlog.items():
             self.say(f"gateway.backlog.{lane}", count)
 
@@ -83,9 +86,8 @@ class SelfWatch:
         self.say("gateway.logDropped", held_lines)
 
     def look_at_models(self) -> None:
-        """A model that has become slow or broken says so here."""
+        """What a score costs."""
         for name, model in self.models.items():
-            self.say(f"gateway.model.{name}", model.word)
             if model.times:
                 self.say(f"gateway.modelTime.{name}", sorted(model.times)[len(model.times) // 2])
 

@@ -171,12 +171,14 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "gateway.clock": ("synced", "unsynced", "stepped"),
     "gateway.power": ("mains", "battery"),
     "gateway.run": ("running", "stopped"),
+    "gateway.configuration": ("applied", "refused", "lastGood"),
 }  # fmt: skip
 
 # unit, lowest and highest value that is no nonsense
 _NUMBERS: dict[str, tuple[str, float, float]] = {
     "storage.{unit}.count": ("count", 0, 100_000),
     "cardReader.insertionTime_s": ("s", 0, 60),
+    "auxiliaries.sensor.{name}": ("/", -1e12, 1e12),  # a sensor of the owner's own, in the unit that its owner knows
     "environment.temperature_c": ("Cel", -55, 125),
     "environment.humidity_pct": ("%RH", 0, 100),
     "energy.voltage_v": ("V", 0, 500),
@@ -203,6 +205,7 @@ _NUMBERS: dict[str, tuple[str, float, float]] = {
     "powerManagement.temperature_c": ("Cel", -55, 125),
     "machine.cash": ("minor units", 0, 1e12),
     "model.{model}.score": ("/", 0, 1),
+    "model.{model}.learned": ("/", 0, 1),
     "model.{model}.drift.{feature}": ("/", 0, 1e6),
     "gateway.backlog.{lane}": ("count", 0, 1e12),
     "gateway.backlogAge": ("s", 0, 1e9),

@@ -7,16 +7,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from random import Random
 
 from firmware_sim.demand import Demand, DemandError, load
 from firmware_sim.lines import LINES, line
 from firmware_sim.scenarios import SettingError
+from firmware_sim.twins import TWINS
 from firmware_sim.world import World
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 FASTEST = 10_000.0
+BOARD = "board"
 
 EPILOG = """\
 DURATION is a number of seconds, or numbers with units: 90s, 10m, 4h10m, 2d, 1w.
@@ -37,6 +40,10 @@ class Options:
     until: float  # world time; infinity for ever
     truth: Path | None
     hexdump: bool
+    device: str  # board, or one of TWINS
+    tapped: bool  # the machine's own controller talks to the device
+    host_pty: Path | None  # where that controller is heard
+    any_settings: bool  # bytes pass whatever the line is set to
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,6 +71,10 @@ def parser() -> argparse.ArgumentParser:
     add("--forever", action="store_true", help="do not end by itself")
     add("--truth", metavar="FILE", type=Path, help="write what really happens, as JSON lines")
     add("--hexdump", action="store_true", help="print the frames of the first minute and end")
+    add("--device", metavar="NAME", type=_device, default=BOARD, help=f"what is served: {', '.join((BOARD, *TWINS))}")
+    add("--tapped", action="store_true", help="the machine's own controller talks to the device; you listen")
+    add("--host-pty", metavar="PATH", type=Path, help="with --tapped: a second pseudo terminal, for what the controller says")
+    add("--any-settings", action="store_true", help="take every speed, parity and word length on a pseudo terminal")
     add("--list", action="store_true", help="print the scenarios and end")
     add("--json", action="store_true", help="with --list: as JSON")
     return grammar
@@ -81,6 +92,12 @@ def read(arguments: Sequence[str] | None) -> Options | argparse.Namespace:
         grammar.error("give either --pty PATH or --tcp HOST:PORT (or --hexdump, or --list)")
     if given.forever and given.until is not None:
         grammar.error("--forever and --until contradict each other")
+    if given.device == BOARD and (given.tapped or given.host_pty or given.any_settings):
+        grammar.error("--tapped, --host-pty and --any-settings go with --device")
+    if given.device != BOARD and given.hexdump:
+        grammar.error("--hexdump shows the frames of the board; it does not go with --device")
+    if given.host_pty is not None and not given.tapped:
+        grammar.error("--host-pty goes with --tapped")
     try:
         world = World(given.scenario, given.seed, given.demand, settings=dict(given.set), start=given.start)
     except SettingError as error:
@@ -99,6 +116,10 @@ def read(arguments: Sequence[str] | None) -> Options | argparse.Namespace:
         until=until,
         truth=given.truth,
         hexdump=given.hexdump,
+        device=given.device,
+        tapped=given.tapped,
+        host_pty=given.host_pty,
+        any_settings=given.any_settings,
     )
 
 
@@ -141,6 +162,14 @@ def _line(text: str) -> str:
         line(text, Random())
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def _device(text: str) -> str:
+    known = (BOARD, *TWINS)
+    if text not in known:
+        near = get_close_matches(text, known, n=1, cutoff=0.0)[0]
+        raise argparse.ArgumentTypeError(f"unknown device {text!r}; did you mean {near!r}? There are {', '.join(known)}")
     return text
 
 

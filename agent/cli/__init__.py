@@ -11,7 +11,21 @@ from importlib import import_module
 from agent import __version__
 from agent.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, AgentError, ConfigError
 
-COMMANDS = ("run", "check", "demo", "receive", "history", "status")
+COMMANDS = (
+    "run",
+    "check",
+    "demo",
+    "receive",
+    "history",
+    "analyse",
+    "replay",
+    "record",
+    "status",
+    "reload",
+    "model",
+    "store",
+    "control",
+)
 
 
 def parser() -> argparse.ArgumentParser:

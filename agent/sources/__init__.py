@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, MutableMapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from agent.records import Reading
@@ -50,7 +50,18 @@ class Context(NamedTuple):
     machine: str  # whose Readings it gives
     gateway: str  # the machine of `gateway.*` Readings
     now: Callable[[], float]  # seconds since the epoch
+    lines: MutableMapping[str, Any] | None = None
+    """Lines that several sources share, by the name of their port (`agent.sources.bus`); one mapping an agent."""
 
 
-SOURCES = {"board": "agent.sources.board", "gpio": "agent.sources.gpio"}
+SOURCES = {
+    "board": "agent.sources.board",
+    "ccnet": "agent.sources.ccnet",
+    "ebds": "agent.sources.ebds",
+    "gpio": "agent.sources.gpio",
+    "id003": "agent.sources.id003",
+    "lines": "agent.sources.lines",
+    "replay": "agent.sources.replay",
+    "ups": "agent.sources.ups",
+}
 """kind -> module with `Settings` and `open_source(context, settings) -> Source`; opening touches no hardware yet"""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from agent.records import Alarm, Body, Envelope, Loss, Reading, Stamp, Summary
+from agent.records import Alarm, Body, Envelope, Reading, Stamp, Summary
 
 NEAR = 1.0  # s; a clock that was off by less was right
 
@@ -38,5 +38,4 @@ def _body(body: Body, by: float) -> Body:
             return replace(body, at=body.at + by, evidence=tuple(replace(each, at=each.at + by) for each in body.evidence))
         case Summary():
             return replace(body, start=body.start + by, end=body.end + by)
-        case Loss():
-            return body
+    return body

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as replace_envelope
 
 from agent.errors import ConfigError, Unreachable
-from agent.forward import LONGEST_WAIT, Arrivals, Count, Link, Pauses, Plan, forward
-from agent.records import Envelope, Receipt, Stamp
+from agent.forward import LONGEST_WAIT, Arrivals, Count, Link, Pauses, Plan, forward, guarded
+from agent.records import Envelope, PointSummary, Reading, Receipt, Stamp, Summary
 from agent.uplinks import Busy, Refused
 from tests.agent.envelopes import alarm, summary
 
@@ -239,6 +239,18 @@ async def test_what_looks_like_card_data_never_leaves_and_is_never_repeated(life
     assert life.outbox.settled[0] == ("alarms", Receipt((), (2,), "it looks like card data"))
     assert (life.link.rejected, life.link.guard_hits) == (0, 1)
     assert "4111" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        Reading("m", "transaction.count", 4_111_111_111_111_111, 1.0),
+        Summary("m", 0.0, 60.0, 1.0, {"cardReader.4111111111111111": PointSummary(n=1)}),
+        Summary("m", 0.0, 60.0, 1.0, {"transaction.count": PointSummary(n=1, last=4_111_111_111_111_111)}),
+    ],
+)
+def test_numbers_and_names_are_looked_at_too(body: Reading | Summary) -> None:
+    assert guarded([Envelope("gw", "e", "readings", 7, "boot", 0.0, 0.0, synced=True, body=body)]) == (7,)
 
 
 # Failures --------------------------------------------------------------------------------------------------------------

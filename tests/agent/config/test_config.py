@@ -76,6 +76,14 @@ def test_the_example_is_good() -> None:
     assert config.load(EXAMPLE).machines
 
 
+def test_the_examples_that_are_commented_out_can_be_read_too(tmp_path: Path) -> None:
+    shown = re.sub(r"^  # (?=[- ] )", "  ", EXAMPLE.read_text(), flags=re.MULTILINE)
+    (tmp_path / "config.yaml").write_text(shown)
+    sources = config.load(tmp_path / "config.yaml").sources
+    assert len(sources) > len(config.load(EXAMPLE).sources)
+    assert {source.kind for source in sources} >= {"board", "gpio", "lines"}
+
+
 @pytest.mark.parametrize("kind", [Settings, *(import_module(name).Settings for name in (*SOURCES.values(), *UPLINKS.values()))])
 def test_the_example_shows_every_key(kind: Any) -> None:
     text = EXAMPLE.read_text()

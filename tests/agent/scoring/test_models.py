@@ -29,7 +29,7 @@ class Gateway:
         self.said: dict[str, Value] = {}
         self.shelf = Shelf(tmp_path / "shelf")
         came_with = graphs.put(tmp_path, graphs.model(), "came_with.onnx")
-        self.wanted = Wanted(NAME, came_with, sha256=None, budget=BUDGET)
+        self.wanted = Wanted(NAME, came_with, every=5.0, budget=BUDGET)
         self.wanted = Wanted(**{**vars(self.wanted), **changes})  # type: ignore[arg-type]
         self.models = Models([self.wanted], self.shelf, self.attach, self.detach, self.said.__setitem__, time.perf_counter)
 
@@ -126,7 +126,7 @@ async def test_a_model_that_breaks_is_said_and_drift_is_told(tmp_path: Path, cap
     gateway = Gateway(tmp_path, came_with=graphs.put(tmp_path, data, "drifting.onnx"))
     await gateway.models.look()
     ask: Callable[[list[float]], object] = gateway.attached[NAME].model
-    for number in range(FEW * round(DRIFT_EVERY / gateway.wanted.every)):
+    for number in range(FEW * round(DRIFT_EVERY / 5.0)):
         ask([-1.0 if number // 12 % 2 else 1.0, 1.0, float("nan")])
     await gateway.models.look()
     drift = {name.rpartition(".")[2]: value for name, value in gateway.said.items() if ".drift." in name}

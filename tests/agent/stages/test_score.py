@@ -103,7 +103,7 @@ def test_an_open_alarm_survives_a_restart() -> None:
     notes = msgspec.json.decode(msgspec.json.encode(scores.changed()))
     assert scores.changed() == {}
     again = Scores("m", scoring(Model(0.9, 0.9, 0.9)))
-    again.restore(notes["attack_risk"])
+    again.restore(notes)
     assert [alarm for _, alarm in asked(again, 3)] == [None, None, None]
     ends = [alarm for _, alarm in asked(again, 20) if alarm is not None]
     assert [alarm.cleared for alarm in ends] == [True]
@@ -113,7 +113,7 @@ def test_an_open_alarm_survives_a_restart() -> None:
 @pytest.mark.parametrize("document", [{}, {"alarm": 5}, {"alarm": {"machine": "m"}}])
 def test_notes_that_cannot_be_read_stop_nobody(document: dict[str, Any]) -> None:
     scores = Scores("m", scoring(Model(0.9, 0.9)))
-    scores.restore(document)
+    scores.restore({"attack_risk": document})
     assert asked(scores, 2)[1][1] is not None
 
 
