@@ -24,7 +24,7 @@ from agent.audit import Audit
 from agent.change import NOTHING, Change, change
 from agent.clock import Clock
 from agent.config.file import ConfigurationFile
-from agent.config.settings import Settings, SourceSettings
+from agent.config.settings import Settings, SourceSettings, UplinkSettings
 from agent.control.desk import TABLE as CONTROL_TABLE
 from agent.control.desk import Desk
 from agent.errors import EXIT_OK, AgentError, ConfigError, StoreUnavailable
@@ -105,7 +105,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
-        uplinks = [rooms.uplink(each, self._gateway) for each in self._settings.uplinks]
+        uplinks = [self._open_uplink(ways) for ways in self._settings.ways().values()]
         sources = [self._open_source(each) for each in self._settings.sources]
         keys = rooms.control_keys(self._settings)
         disk = rooms.disk(self._settings)
@@ -193,6 +193,14 @@ class Agent:
 
     def _open_source(self, source: SourceSettings) -> Source:
         return rooms.source(source, Context(source.name, source.machine, self._gateway, self._clock.now, self._lines))
+
+    def _open_uplink(self, ways: Sequence[UplinkSettings]) -> Uplink:
+        def report(way: str, word: str) -> None:
+            if way != ways[0].name:  # the link reports for all of them by this name
+                self._self.say(f"gateway.uplink.{way}", word)
+
+        on_request = self.requested if self._settings.control.keys else None
+        return rooms.uplink(ways, self._gateway, report, time.monotonic, on_request)
 
     def _status_socket(self) -> StatusSocket:
         return StatusSocket(self._settings.gateway.runtime, self._status)
@@ -320,7 +328,7 @@ class Agent:
         """What has changed ends and begins again; everything that may be refused comes first."""
         what = change(self._settings, new)
         sources = [self._open_source(each) for each in new.sources if each.name in what.sources.beginning]
-        uplinks = [rooms.uplink(each, self._gateway) for each in new.uplinks if each.name in what.uplinks.beginning]
+        uplinks = [self._open_uplink(ways) for name, ways in new.ways().items() if name in what.uplinks.beginning]
         rebuilt = {*what.machines.beginning} | (rooms.machines(new) if what.judging else set())
         pipelines = {name: rooms.pipeline(name, new) for name in rebuilt}
         tables = [SOURCES_TABLE, *(table for pipeline in pipelines.values() for table in pipeline.tables)]
@@ -418,13 +426,13 @@ class Agent:
 
     async def _forward(self, uplink: Uplink, *, starting: bool = True) -> None:
         """Deliver for ever. A file of the uplink that is missing ends an agent that is starting, and no other."""
-        settings = next(each.settings for each in self._settings.uplinks if each.name == uplink.name)
-        plan = Plan(batch=settings.batch, batch_bytes=settings.batch_bytes)
+        settings = self._settings.ways()[uplink.name][0]
+        plan = Plan(first_pause=settings.first_pause, longest_pause=settings.longest_pause)
         chance = Random(secrets.randbits(64))
         link = self._links[uplink.name]
         while True:
             try:
-                await forward(uplink, self._writer, self._arrivals, link, plan, chance)
+                await forward(uplink, self._writer, self._arrivals, link, plan, chance, self._stamp)
             except ConfigError as error:
                 if starting:
                     raise
@@ -475,6 +483,7 @@ class Agent:
             if abs(step) > CLOCK_STEP:
                 log.warning("the clock was set by %+.1f s", step)
                 self._self.say("gateway.clock", "stepped")
+                self._arrivals.steps.add()
             self._ingest.tick(now)
             self._turned = time.monotonic()
             self._self.say("gateway.loopLag", max(0.0, round(later - mono - wait, 4)))
@@ -487,7 +496,7 @@ class Agent:
         while True:
             await self._writer.tidy(self._stamp())
             self._self.store(self._writer.health)
-            self._self.waiting({uplink.name: await self._writer.backlog(uplink.name) for uplink in self._settings.uplinks})
+            self._self.waiting({name: await self._writer.backlog(name) for name in self._settings.ways()})
             self._self.look_at_models()
             hits = (
                 self._ingest.guard_hits + self._writer.health.guard_hits + sum(link.guard_hits for link in self._links.values())

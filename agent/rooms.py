@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import secrets
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +26,8 @@ from agent.store.late import LateStore
 from agent.store.opening import open_durable, open_memory
 from agent.store.room import Bounds
 from agent.store.writer import NO_UPLINK
-from agent.uplinks import UPLINKS, Uplink
+from agent.uplinks import UPLINKS, Asked, Uplink
+from agent.uplinks.failover import Choice, FailOver
 
 log = logging.getLogger(__name__)
 
@@ -52,17 +54,29 @@ def source(settings: SourceSettings, context: Context) -> Source:
     return opened
 
 
-def uplink(settings: UplinkSettings, gateway: str) -> Uplink:
-    """An uplink, not connected yet."""
-    opened: Uplink = import_module(UPLINKS[settings.kind]).open_uplink(settings.name, gateway, settings.settings)
-    return opened
+def uplink(
+    ways: Sequence[UplinkSettings],
+    gateway: str,
+    report: Callable[[str, str], None],
+    now: Callable[[], float],
+    on_request: Callable[[bytes], None] | None,
+) -> Uplink:
+    """An uplink, not connected yet, together with those that stand in for it. `report` is told which way carries.
+
+    `on_request` is given what the platform asks for, over whichever way; None: nothing is listened to.
+    """
+    opened: list[Uplink] = [import_module(UPLINKS[each.kind]).open_uplink(each.name, gateway, each.settings) for each in ways]
+    for each in opened:
+        if isinstance(each, Asked):
+            each.on_request = on_request
+    return opened[0] if len(opened) == 1 else FailOver(ways[0].name, opened, report, now, Choice(len(opened)))
 
 
 def disk(settings: Settings) -> Store:
     """The store on disk. One that cannot be opened now but may be later does not keep the agent from watching."""
     path, gateway = settings.store.path, settings.gateway.id
     bounds = Bounds(settings.store.budget, settings.store.free_floor, settings.store.keep_days, settings.store.keep_bytes)
-    names = [each.name for each in settings.uplinks]
+    names = list(settings.ways())
 
     def opened() -> LaneStore:
         store, repairs = open_durable(path, gateway, names, bounds, new_epoch)
@@ -100,7 +114,7 @@ def _set_unreadable_aside(path: Path) -> None:
 def memory(settings: Settings) -> LaneStore:
     """The store for an outage of the disk."""
     size = settings.store.memory
-    names = [each.name for each in settings.uplinks] or [NO_UPLINK]
+    names = list(settings.ways()) or [NO_UPLINK]
     return open_memory(settings.gateway.id, names, Bounds(size, 0, 0.0, size), new_epoch())
 
 

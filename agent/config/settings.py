@@ -163,6 +163,23 @@ class UplinkSettings:
     name: Name
     kind: str
     settings: Any
+    fallback_for: str = ""
+    """The uplink that this one stands in for when it fails: one cursor for both. Without it, this one delivers everything too."""
+    first_pause: Duration = 0.5
+    """Of the back-off: a random time up to this after the first failure, up to twice as much after the next …"""
+    longest_pause: Duration = 30.0
+    """… and never more than this."""
+
+    def __post_init__(self) -> None:
+        check_pauses(self.first_pause, self.longest_pause)
+
+
+def check_pauses(first_pause: float, longest_pause: float) -> None:
+    """Raises ValueError."""
+    if not 0.01 <= first_pause <= 300:
+        raise ValueError("first_pause: expected 10ms to 5m")
+    if not first_pause <= longest_pause <= 3600:
+        raise ValueError(f"longest_pause: expected {first_pause:g}s, which is first_pause, to 1h")
 
 
 @dataclass(frozen=True)
@@ -282,3 +299,8 @@ class Settings:
     uplinks: tuple[UplinkSettings, ...] = ()
     control: ControlSettings = field(default_factory=ControlSettings)
     web: WebSettings | None = None
+
+    def ways(self) -> dict[str, tuple[UplinkSettings, ...]]:
+        """The uplinks that have a cursor, by name, each with those that stand in for it behind it."""
+        preferred = [each for each in self.uplinks if not each.fallback_for]
+        return {each.name: (each, *(other for other in self.uplinks if other.fallback_for == each.name)) for each in preferred}
