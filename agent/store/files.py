@@ -58,7 +58,10 @@ class Files(Protocol):
         """A number that another file put in the place of this one does not have."""
 
     def kind(self, path: Path) -> Kind:
-        """What stands at a path. Raises PermissionError when it is a file that this process may not read and write."""
+        """What stands at a path."""
+
+    def require(self, path: Path) -> None:
+        """Raises PermissionError when this process may not read and write a file that is there."""
 
     def names(self, directory: Path) -> list[str]:
         """What is in a directory, sorted."""
@@ -184,9 +187,11 @@ class OsFiles:
             return "directory"
         if not stat.S_ISREG(status.st_mode) or status.st_size > LONGEST:
             return "stranger"
+        return "file"
+
+    def require(self, path: Path) -> None:
         if not os.access(path, os.R_OK | os.W_OK):
             raise PermissionError(errno.EACCES, "this user may not read and write it", str(path))
-        return "file"
 
     def names(self, directory: Path) -> list[str]:
         return sorted(os.listdir(directory))

@@ -52,6 +52,9 @@ class MeteredFiles:
     def kind(self, path: Path) -> Kind:
         return self._files.kind(path)
 
+    def require(self, path: Path) -> None:
+        self._files.require(path)
+
     def names(self, directory: Path) -> list[str]:
         return self._files.names(directory)
 

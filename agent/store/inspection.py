@@ -17,6 +17,7 @@ import msgspec
 from agent.records import Envelope, Loss
 from agent.store import DEAD, LANES
 from agent.store.cursor import TABLE as CURSORS
+from agent.store.files import OsFiles
 from agent.store.history import STATE, SegmentFile, is_store, segment_files
 from agent.store.journal import DAMAGED, require_journal, scanned
 from agent.store.losses import TABLE as LOSSES
@@ -162,6 +163,9 @@ def _note_records(lane: LaneReport, segment: SegmentFile, report: StoreReport) -
 
 def _read_state(path: Path, report: StoreReport, progress: Progress) -> Tables:
     file = path / STATE
+    if OsFiles().kind(file) not in ("file", "nothing"):
+        report.findings.append(Finding(str(file), "no file of the store", "cursors, losses and open windows"))
+        return {}
     try:
         data = file.read_bytes()
     except FileNotFoundError:

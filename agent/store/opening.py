@@ -78,21 +78,24 @@ def _set_strangers_aside(path: Path, files: Files) -> dict[str, Repair]:
 
     It counts as gone: a Loss names what is missed. Raises PermissionError for a file that this user may not read and write.
     """
-    aside: dict[str, Repair] = {}
+    places = []
     for lane in (*LANES, DEAD):
         if files.kind(path / lane) == "directory":
-            ours = ((name, SEGMENT_NAME.match(name)) for name in files.names(path / lane) if DAMAGED not in name)
-            places = [
-                f"{lane}/{name}"
-                for name, found in ours
-                if found and (int(found[1]) > LAST or files.kind(path / lane / name) != "file")
-            ]
-        else:
-            places = [lane] if files.kind(path / lane) != "nothing" else []
-        aside.update((place, _set_aside(path / place, files)) for place in places)
-    if files.kind(path / STATE) not in ("file", "nothing"):
-        aside[STATE] = _set_aside(path / STATE, files)
-    return aside
+            found = ((name, SEGMENT_NAME.match(name)) for name in files.names(path / lane) if DAMAGED not in name)
+            ours = [(f"{lane}/{name}", int(matched[1])) for name, matched in found if matched]
+            places += [place for place, first in ours if first > LAST or not _is_file(path / place, files)]
+        elif files.kind(path / lane) != "nothing":
+            places.append(lane)
+    if files.kind(path / STATE) != "nothing" and not _is_file(path / STATE, files):
+        places.append(STATE)
+    return {place: _set_aside(path / place, files) for place in places}
+
+
+def _is_file(path: Path, files: Files) -> bool:
+    if files.kind(path) != "file":
+        return False
+    files.require(path)
+    return True
 
 
 def _set_aside(path: Path, files: Files) -> Repair:

@@ -97,6 +97,8 @@ class Disk:
             return "file" if self.now[str(path)] is not None else "directory"
         return "nothing"
 
+    def require(self, path: Path) -> None: ...
+
     def names(self, directory: Path) -> list[str]:
         parts = [name.rpartition("/") for name in self.now]
         return sorted(last for parent, _, last in parts if parent == str(directory))
