@@ -18,6 +18,8 @@ from enum import StrEnum
 from math import inf
 from typing import Any, Protocol
 
+from msgspec import structs
+
 from agent.records import Body, EventClass, Reading, Severity, Value
 from agent.stages import Documents
 from agent.stages.calendar import Plan, Visit
@@ -31,6 +33,8 @@ from agent.stages.visits import Visits
 from agent.stages.windows import Windows
 
 PAUSE = 120.0  # s without any Reading or tick: the process was suspended, and nobody observed
+LATEST = 1e11  # s since the epoch: no clock that is right shows the year 5138
+GAP = 31 * 86_400.0  # s without a word in a recorded session that are lived through; a longer gap is passed over
 BACK = 5.0  # s that a tick may lie before the newest one; beyond it the clock was set
 
 
@@ -99,6 +103,11 @@ class Pipeline:
         """What one Reading of this machine brings about."""
         out: list[Body] = []
         at = reading.at
+        if not 0.0 <= at < LATEST:
+            if self._now == -inf:
+                return out  # nobody knows what time it is
+            at = self._now
+            reading = structs.replace(reading, at=at, quality=reading.quality.doubted, reason="noTime")
         if at >= self._due or at >= self._judge.due:
             self._advance(at, out)
         elif at > self._now:
@@ -330,7 +339,7 @@ def replayed(pipeline: Pipeline, moments: Iterable[Sequence[Reading]], step: flo
         for reading in readings:
             if reading.machine != pipeline.machine:
                 continue
-            while now is not None and now + step < reading.at:
+            while now is not None and now + step < reading.at <= now + GAP:
                 now += step
                 yield from pipeline.tick(now)
             now = reading.at if now is None else max(now, reading.at)

@@ -25,6 +25,11 @@ class Quality(StrEnum):
     BAD = "bad"
     STALE = "stale"
 
+    @property
+    def doubted(self) -> Quality:
+        """What is left of it when something about the Reading is in doubt."""
+        return Quality.UNCERTAIN if self is Quality.GOOD else self
+
 
 class EventClass(StrEnum):
     """What kind of attention an Alarm asks for."""

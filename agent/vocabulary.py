@@ -178,12 +178,14 @@ _WORDS: dict[str, tuple[str, ...]] = {
 _NUMBERS: dict[str, tuple[str, float, float]] = {
     "storage.{unit}.count": ("count", 0, 100_000),
     "cardReader.insertionTime_s": ("s", 0, 60),
+    "auxiliaries.sensor.{name}": ("/", -1e12, 1e12),  # a sensor of the owner's own, in the unit that its owner knows
     "environment.temperature_c": ("Cel", -55, 125),
     "environment.humidity_pct": ("%RH", 0, 100),
     "energy.voltage_v": ("V", 0, 500),
     "energy.current_a": ("A", 0, 200),
     "energy.active_power_w": ("W", -50_000, 50_000),
     "energy.apparent_power_va": ("VA", 0, 50_000),
+    "energy.reactive_power_var": ("var", -50_000, 50_000),
     "energy.power_factor": ("/", -1, 1),
     "energy.frequency_hz": ("Hz", 0, 100),
     "position.lat": ("lat", -90, 90),
@@ -233,6 +235,7 @@ _COUNTERS: dict[str, str] = {
     "transaction.count": "count",
     "transaction.failed": "count",
     "energy.import_kwh": "kWh",
+    "energy.total_kwh": "kWh",
     "gpio.{pin}.edges": "count",
     "gateway.flashBytes": "B",
     "gateway.guardHits": "count",

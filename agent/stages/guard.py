@@ -76,7 +76,9 @@ def refuses(point: str, value: Value) -> bool:
     """Whether a value may not pass at a point."""
     if isinstance(value, str):
         return len(value) >= SHORTEST and looks_like_card_data(value)
-    return value is not None and value >= LEAST and not point.startswith("gateway.") and number_looks_like_card(value)
+    return (
+        isinstance(value, int | float) and value >= LEAST and not point.startswith("gateway.") and number_looks_like_card(value)
+    )
 
 
 def _refused_text(text: str) -> bool:
