@@ -20,7 +20,8 @@ DASHBOARD = Path(__file__).parents[2] / "systemd" / "grafana.json"
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (-?[0-9.e+-]+)')
 OWN = {
-    "gateway.source.board": "ok", "gateway.line.board.frames": 7, "gateway.line.board.crcErrors": 1, "gateway.line.board.garbageBytes": 0,
+    "gateway.source.board": "ok", "gateway.line.board.frames": 7, "gateway.line.board.crcErrors": 1,
+    "gateway.line.board.garbageBytes": 0,
     "gateway.line.board.timeouts": 0, "gateway.line.board.reconnects": 2, "gateway.line.board.lost": 0,
     "gateway.line.board.roundTrip": 0.01, "gateway.model.risk": "slow", "gateway.modelTime.risk": 0.2, "gateway.store": "ok",
     "gateway.storeBytes": 10, "gateway.flashBytes": 20, "gateway.cardLife": 8.5, "gateway.backlog.alarms": 3,
@@ -39,8 +40,8 @@ def told(**link: Any) -> list[Leg]:
 def document() -> dict[str, Any]:
     lanes = {"alarms": 3, "summaries": 0, "readings": 0}
     nasty = 'a"b\\c\nd'
-    return {"gateway": "gw", "legs": told(delivered=900.0), "backlog": lanes, "made": lanes, "lost": {"readings": 1}, "cpu_s": 1.25,
-            "points": {"gw": OWN, "ATM": {"a.b": 1.5, "a.c": None, "door": "open", nasty: 2}}}  # fmt: skip
+    return {"gateway": "gw", "legs": told(delivered=900.0), "backlog": lanes, "made": lanes, "lost": {"readings": 1},
+            "cpu_s": 1.25, "points": {"gw": OWN, "ATM": {"a.b": 1.5, "a.c": None, "door": "open", nasty: 2}}}  # fmt: skip
 
 
 def test_each_leg_has_a_state_a_time_and_numbers() -> None:
