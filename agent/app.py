@@ -13,7 +13,7 @@ import logging
 import secrets
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from random import Random
@@ -21,22 +21,27 @@ from typing import Any
 
 from agent import __version__, rooms, watchdog
 from agent.audit import Audit
-from agent.change import Change, change
+from agent.change import NOTHING, Change, change
 from agent.clock import Clock
 from agent.config.file import ConfigurationFile
-from agent.config.settings import ModelSettings, Settings, SourceSettings
-from agent.errors import EXIT_OK, AgentError, ConfigError, ModelRefused, StoreUnavailable
+from agent.config.settings import Settings, SourceSettings, UplinkSettings
+from agent.control.desk import TABLE as REQUESTED
+from agent.errors import EXIT_OK, AgentError, ConfigError, StoreUnavailable
 from agent.forward import LONGEST_BATCH, REFUSED, Arrivals, Link, Plan, forward
 from agent.ingest import SOURCES_TABLE, Ingest
 from agent.legs import Leg, Point, legs
-from agent.local import Answer, LocalSocket
+from agent.local import LocalSocket, Told
 from agent.metrics import exposition
+from agent.outside import Outside
 from agent.pipeline import Pipeline
+from agent.power import PowerWatch
 from agent.quiet import Quiet
-from agent.records import Stamp
+from agent.records import Body, Stamp, Value
+from agent.requests import Running
 from agent.scrape import Page, ScrapeServer
 from agent.selfwatch import SelfWatch
 from agent.sources import Context, Source
+from agent.stages.calendar import Visit
 from agent.stages.score import Scoring
 from agent.status import StatusSocket
 from agent.store.notes import overlaid
@@ -53,6 +58,7 @@ DRAIN = 5.0  # s that a link which is up gets at the end, to take what is left
 STORE_STUCK = 60.0  # s that one write may take before systemd should act; SD cards pause for seconds
 LOOP_STUCK = 15.0  # s that the event loop may take for one round
 RELOAD_STUCK = 10.0  # s that the disk may take to save the open state before a reload is refused
+MODELS = "models"  # the task that looks after them
 MISPLACED = 30.0  # s after which an uplink whose files are wrong looks at them again, once the agent runs
 
 
@@ -70,13 +76,17 @@ class Agent:
         self._changing = asyncio.Lock()
         self._arrivals = Arrivals()
         self._scorings: dict[str, Scoring] = {}
+        self._model_words: dict[str, str] = {}
         self._links: dict[str, Link] = {}
+        self._lines: dict[str, Any] = {}
         self._turned = time.monotonic()
+        self._power = PowerWatch(self._hurry)
         self._pipelines = {name: rooms.pipeline(name, settings) for name in rooms.machines(settings)}
         self._writer: Writer
         self._ingest: Ingest
         self._self: SelfWatch
         self._audit: Audit
+        self._outside: Outside
         self._progress: watchdog.Progress
         self._tasks: Tasks
 
@@ -88,26 +98,36 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
-        uplinks = [rooms.uplink(each, self._gateway) for each in self._settings.uplinks]
+        uplinks = [self._open_uplink(ways) for ways in self._settings.ways().values()]
         sources = [self._open_source(each) for each in self._settings.sources]
+        keys = rooms.control_keys(self._settings)
         disk = rooms.disk(self._settings)
+        requested = disk.recall(REQUESTED)
         positions = disk.recall(SOURCES_TABLE)
         tables = {name: disk.recall(name) for pipeline in self._pipelines.values() for name in pipeline.tables}
         store = self._settings.store
         async with Writer(
-            disk, partial(rooms.memory, self._settings), [uplink.name for uplink in uplinks], store.commit_interval
+            disk,
+            partial(rooms.memory, self._settings),
+            [uplink.name for uplink in uplinks],
+            store.commit_interval,
+            sheltered=lambda alarm: self._arrivals.announce(alarm=alarm),
         ) as self._writer:
-            self._ingest = Ingest(self._pipelines, self._gateway, self._writer.put, self._stamp, self._arrivals.announce)
+            self._ingest = Ingest(self._pipelines, self._gateway, self._put, self._stamp, self._arrivals.announce)
             self._self = SelfWatch(self._ingest.note, self._clock, store.card_endurance)
             self._audit = Audit(self._gateway, lambda alarm: self._ingest.keep([alarm], {}), self._clock.now)
             self._links = {uplink.name: self._link(uplink.name) for uplink in uplinks}
             self._progress = self._parts()
+            self._outside = Outside(self._running(), self._ingest.keep, keys)
             self._restore(tables)
+            self._outside.restore(requested)
             async with AsyncExitStack() as sockets:
                 await sockets.enter_async_context(self._status_socket())
                 await sockets.enter_async_context(self._local_socket())
                 if self._settings.gateway.metrics:
                     await sockets.enter_async_context(self._scrape_server(self._settings.gateway.metrics))
+                if self._settings.web is not None:
+                    await sockets.enter_async_context(await self._outside.page(self._settings.web))
                 self._say_configuration()
                 watchdog.notify("READY=1")
                 try:
@@ -135,10 +155,12 @@ class Agent:
             tasks.begin("upkeep", self._upkeep())
             tasks.begin("store", self._watch_store())
             tasks.begin("hangup", self._listen_for_hangup())
+            if self._outside.desk is not None:
+                tasks.begin("control", self._outside.desk.run())
             for source in sources:
                 tasks.begin(f"source {source.name}", self._follow(source, positions.get(source.name)))
-            for model in self._settings.models:
-                tasks.begin(f"model {model.name}", self._prove(model))
+            if self._settings.models:
+                tasks.begin(MODELS, self._look_after_models())
             if (interval := watchdog.interval()) is not None:
                 tasks.begin("watchdog", self._watch(interval))
             await self._stop.wait()
@@ -167,7 +189,18 @@ class Agent:
     # Rooms --------------------------------------------------------------------------------------------------------------
 
     def _open_source(self, source: SourceSettings) -> Source:
-        return rooms.source(source, Context(source.name, source.machine, self._gateway, self._clock.now))
+        return rooms.source(source, Context(source.name, source.machine, self._gateway, self._clock.now, self._lines))
+
+    def _open_uplink(self, ways: Sequence[UplinkSettings]) -> Uplink:
+        def report(way: str, word: str) -> None:
+            if way != ways[0].name:  # the link reports for all of them by this name
+                self._self.say(f"gateway.uplink.{way}", word)
+
+        on_request = self._asked if self._settings.control.keys else None
+        return rooms.uplink(ways, self._gateway, report, time.monotonic, on_request)
+
+    def _asked(self, token: bytes) -> None:
+        self._outside.ask(token)
 
     def _status_socket(self) -> StatusSocket:
         return StatusSocket(self._settings.gateway.runtime, self._status)
@@ -183,10 +216,14 @@ class Agent:
         return ScrapeServer(address, {"/metrics": metrics, "/healthz": health})
 
     def _local_socket(self) -> LocalSocket:
-        async def reload(_: Mapping[str, Any], by: str) -> Answer:
+        async def reload(_: Mapping[str, Any], by: str) -> Told:
             return {"changed": await self.reload(by)}
 
-        async def take_snapshot(_: Mapping[str, Any], by: str) -> Answer:
+        async def request(asked: Mapping[str, Any], _: str) -> Told:
+            self._outside.ask(str(asked.get("token", "")).encode())
+            return {}
+
+        async def take_snapshot(_: Mapping[str, Any], by: str) -> Told:
             from agent.store.snapshot import place, snapshot  # noqa: PLC0415  a backup is taken once a day at most
 
             store = self._settings.store.path
@@ -197,7 +234,34 @@ class Agent:
             self._audit.event("backup", "taken", by)
             return {"path": str(target)}
 
-        return LocalSocket(self._settings.gateway.runtime, {"reload": reload, "snapshot": take_snapshot})
+        answers = {"reload": reload, "request": request, "snapshot": take_snapshot}
+        return LocalSocket(self._settings.gateway.runtime, answers)
+
+    def _running(self) -> Running:
+        return Running(
+            settings=lambda: self._settings,
+            now=self._clock.now,
+            values=lambda: {name: pipeline.values() for name, pipeline in self._pipelines.items()},
+            announce=self._announce,
+            configure=self.configure,
+            flush=lambda: self._arrivals.announce(alarm=True),
+            stop=self._stop.set,
+            backlog=lambda: self._self.backlog,
+            store_word=lambda: self._writer.health.word,
+            audit=self._audit.event,
+        )
+
+    def _announce(self, machine: str, visit: Visit | None) -> None:
+        pipeline = self._pipelines[machine]
+        if visit is None:
+            pipeline.withdraw(self._clock.now())
+        else:
+            pipeline.announce(visit)
+        self._ingest.checkpoint()
+
+    def _put(self, bodies: Sequence[Body], changes: Mapping[str, Any], stamp: Stamp) -> asyncio.Future[None]:
+        self._outside.note(bodies)
+        return self._writer.put(bodies, changes, stamp)
 
     # Another configuration ----------------------------------------------------------------------------------------------
 
@@ -219,11 +283,27 @@ class Agent:
             self._audit.event("configuration", "applied", by, "; ".join(changed) or "nothing changed")
             return changed
 
+    async def configure(self, text: str, by: str) -> list[str]:
+        """Apply a configuration that the platform has sent; it holds until somebody changes the file. Raises as `reload`."""
+        if self._file is None:
+            raise ConfigError(["this agent runs without a file"])
+        async with self._changing:
+            settings, waiting = self._file.draft(text)
+            try:
+                changed = await self._apply(settings)
+            except AgentError:
+                waiting.unlink(missing_ok=True)
+                raise
+            self._file.adopt(waiting)
+            self._say_configuration()
+            self._audit.event("configuration", "applied", by, "; ".join(changed) or "nothing changed")
+            return changed
+
     async def _apply(self, new: Settings) -> list[str]:
         """What has changed ends and begins again; everything that may be refused comes first."""
         what = change(self._settings, new)
         sources = [self._open_source(each) for each in new.sources if each.name in what.sources.beginning]
-        uplinks = [rooms.uplink(each, self._gateway) for each in new.uplinks if each.name in what.uplinks.beginning]
+        uplinks = [self._open_uplink(ways) for name, ways in new.ways().items() if name in what.uplinks.beginning]
         rebuilt = {*what.machines.beginning} | (rooms.machines(new) if what.judging else set())
         pipelines = {name: rooms.pipeline(name, new) for name in rebuilt}
         tables = [SOURCES_TABLE, *(table for pipeline in pipelines.values() for table in pipeline.tables)]
@@ -269,16 +349,16 @@ class Agent:
                 self._ingest.keep(bodies, {})
 
     async def _replace_models(self, what: Change) -> None:
-        await self._tasks.end(f"model {name}" for name in what.models.ending)
-        for name in what.models.ending:
-            self._scorings.pop(name, None)
-            self._self.models.pop(name, None)
-            ended = [body for pipeline in self._pipelines.values() for body in pipeline.detach(name)]
-            if ended:
-                self._ingest.keep(ended, {})
-        for model in self._settings.models:
-            if model.name in what.models.beginning:
-                self._tasks.begin(f"model {model.name}", self._prove(model))
+        """A model that has changed scores on until the new one has been proved and takes its place."""
+        if what.models == NOTHING:
+            return
+        await self._tasks.end([MODELS])
+        for name in what.models.gone:
+            for each in (name, f"{name}-shadow"):
+                self._detach(each)
+        self._self.models = {}
+        if self._settings.models:
+            self._tasks.begin(MODELS, self._look_after_models())
 
     async def _listen_for_hangup(self) -> None:
         while True:
@@ -309,17 +389,25 @@ class Agent:
     async def _follow(self, source: Source, position: Any) -> None:
         async with aclosing(source.read(position)) as given_by_source:
             async for given in given_by_source:
+                self._power.see(given.readings)
                 self._ingest.take(source, given)
+
+    def _hurry(self, failing: bool) -> None:
+        """While the power fails every record is on disk at once, and what is open is saved in the moment in which it begins."""
+        log.warning("the power fails: everything is written at once" if failing else "the power is back")
+        self._writer.hurry = failing
+        if failing:
+            self._ingest.checkpoint()
 
     async def _forward(self, uplink: Uplink, *, starting: bool = True) -> None:
         """Deliver for ever. A file of the uplink that is missing ends an agent that is starting, and no other."""
-        settings = next(each.settings for each in self._settings.uplinks if each.name == uplink.name)
-        plan = Plan(batch=settings.batch, batch_bytes=settings.batch_bytes)
+        settings = self._settings.ways()[uplink.name][0]
+        plan = Plan(first_pause=settings.first_pause, longest_pause=settings.longest_pause)
         chance = Random(secrets.randbits(64))
         link = self._links[uplink.name]
         while True:
             try:
-                await forward(uplink, self._writer, self._arrivals, link, plan, chance)
+                await forward(uplink, self._writer, self._arrivals, link, plan, chance, self._stamp)
             except ConfigError as error:
                 if starting:
                     raise
@@ -327,30 +415,35 @@ class Agent:
                 link.turn(MISPLACED + LONGEST_BATCH)
                 await asyncio.sleep(MISPLACED)
 
-    async def _prove(self, settings: ModelSettings) -> None:
-        """Let a model score every machine, once it has been proved; until then and without it the rules go on."""
-        from agent.scoring import prove  # noqa: PLC0415  a gateway without models never loads their runtime
+    async def _look_after_models(self) -> None:
+        """Let models score every machine once they have been proved, and take what is installed; without any the rules go on."""
+        from agent.scoring.models import Models, Wanted  # noqa: PLC0415  a gateway without models never loads their runtime
+        from agent.scoring.shelf import Shelf, shelf_of  # noqa: PLC0415
 
-        try:
-            model = await prove(rooms.model_file(settings), settings.sha256, settings.budget, time.perf_counter)
-        except ModelRefused as error:
-            log.error("model %s: %s", settings.name, error)  # noqa: TRY400  a line for the operator, no stack
-            self._self.say(f"gateway.model.{settings.name}", error.word)
-            self._audit.event(f"model.{settings.name}", error.word, "configuration", str(error))
-            return
-        self._audit.event(f"model.{settings.name}", "ok", "configuration", model.id)
-        self._self.models[settings.name] = model
-        scoring = Scoring(
-            settings.name,
-            model.card.parsed_features(),
-            model,
-            settings.threshold or model.card.threshold,
-            settings.every,
-            shadow=settings.shadow,
-        )
-        self._scorings[settings.name] = scoring
+        wanted = [Wanted(came_with=rooms.came_with(each.name), **vars(each)) for each in self._settings.models]
+        shelf = Shelf(shelf_of(self._settings.store.path))
+        models = Models(wanted, shelf, self._attach, self._detach, self._say_of_model, time.perf_counter)
+        self._self.models = models.running
+        while True:
+            await models.look()
+            await asyncio.sleep(UPKEEP / self._clock.speed)
+
+    def _say_of_model(self, point: str, value: Value) -> None:
+        """A model that begins or ends to score stands in the trail too."""
+        if isinstance(value, str) and self._model_words.get(point) != value:
+            self._model_words[point] = value
+            self._audit.event(point.removeprefix("gateway."), value, "models")
+        self._self.say(point, value)
+
+    def _attach(self, scoring: Scoring) -> None:
+        self._scorings[scoring.name] = scoring
         for machine in self._settings.machines:
             self._pipelines[machine.id].attach(scoring)
+
+    def _detach(self, name: str) -> None:
+        self._scorings.pop(name, None)
+        if bodies := [body for machine in self._settings.machines for body in self._pipelines[machine.id].detach(name)]:
+            self._ingest.keep(bodies, {})
 
     async def _tick(self) -> None:
         """Time, once a second of the agent's own clock, aligned to it."""
@@ -365,6 +458,7 @@ class Agent:
             if abs(step) > CLOCK_STEP:
                 log.warning("the clock was set by %+.1f s", step)
                 self._self.say("gateway.clock", "stepped")
+                self._arrivals.steps.add()
             self._ingest.tick(now)
             self._turned = time.monotonic()
             self._self.say("gateway.loopLag", max(0.0, round(later - mono - wait, 4)))
@@ -377,9 +471,12 @@ class Agent:
         while True:
             await self._writer.tidy(self._stamp())
             self._self.store(self._writer.health)
-            self._self.waiting({uplink.name: await self._writer.backlog(uplink.name) for uplink in self._settings.uplinks})
+            self._self.waiting({name: await self._writer.backlog(name) for name in self._settings.ways()})
             self._self.look_at_models()
-            self._self.process(self._ingest.guard_hits, self._quiet.held)
+            hits = (
+                self._ingest.guard_hits + self._writer.health.guard_hits + sum(link.guard_hits for link in self._links.values())
+            )
+            self._self.process(hits, self._quiet.held)
             for name, link in self._links.items():
                 if link.word:
                     self._self.say(f"gateway.uplink.{name}", link.word)

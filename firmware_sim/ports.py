@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from firmware_sim.outbox import Outbox
+from firmware_sim.uart import Shape, shape_of
 
 READ = 4096  # bytes at a time
 UNREAD = 1.0  # s; a serial line does not keep what nobody reads
@@ -34,6 +35,10 @@ class Port(Protocol):
     @property
     def address(self) -> str:
         """What the gateway has to open."""
+
+    @property
+    def shape(self) -> Shape | None:
+        """How the gateway has set its end of the line; None where there is nothing to set."""
 
     def send(self, data: bytes, droppable: bool) -> None:
         """Give bytes to the reader, now or as soon as it takes them. Called by the shell alone; never waits."""
@@ -60,6 +65,10 @@ class PtyPort:
     @property
     def address(self) -> str:
         return str(self._path)
+
+    @property
+    def shape(self) -> Shape | None:
+        return shape_of(self._master)
 
     async def __aenter__(self) -> Self:
         if self._path.exists() and not self._path.is_symlink():
@@ -132,6 +141,10 @@ class TcpPort:
     def address(self) -> str:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{host}:{self._port}"
+
+    @property
+    def shape(self) -> Shape | None:
+        return None
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()

@@ -77,13 +77,16 @@ async def _synced(own: dict[str, Any]) -> bool:
 async def _prove(models: tuple[ModelSettings, ...]) -> dict[str, Any]:
     """What became of each model's probe: a name, or the refusal."""
     from agent.errors import ModelRefused
-    from agent.rooms import model_file
+    from agent.rooms import came_with
     from agent.scoring import prove
 
     found: dict[str, Any] = {}
     for model in models:
+        path = model.file or came_with(model.name)
         try:
-            found[model.name] = (await prove(model_file(model), model.sha256, model.budget, time.perf_counter)).id
+            found[model.name] = (
+                await prove(path, model.sha256, model.budget, time.perf_counter, model.keys if model.file else ())
+            ).id
         except ModelRefused as error:
             found[model.name] = error
     return found

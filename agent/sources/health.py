@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 class Health:
     """State and counters of one source. `mono` is the loop's time, which never steps; `at` is what Readings are stamped with."""
 
-    def __init__(self, context: Context, counters: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(self, context: Context, counters: Callable[[], Mapping[str, float]]) -> None:
         self.word: str | None = None  # none until something is known
         self._context = context
         self._counters = counters
@@ -32,6 +32,8 @@ class Health:
             log.info("source %s: ok", self._context.name)
         else:
             log.warning("source %s: %s: %s", self._context.name, word, why)
+        if self._context.turned is not None:
+            self._context.turned(word, why)
         self.word = word
         self._changed = True
 

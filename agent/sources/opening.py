@@ -14,7 +14,7 @@ import termios
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import serial
 import serial.rs485
@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 CONNECT_TIMEOUT = 3.0  # s; a device server stands in the same network
 KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))  # s, s, probes: 25 s to notice
+PSEUDO = "/dev/pts/"
+CMSPAR = 0o10000000000  # parity stays the same, whatever the byte; termios does not name it
 PARITIES = {"none": "N", "even": "E", "odd": "O", "mark": "M", "space": "S"}
 
 
@@ -81,8 +83,10 @@ def _open_device(settings: LineSettings, name: PortName) -> int:
     port = serial.Serial()
     port.port = path
     port.baudrate = settings.baud
-    port.bytesize = settings.data_bits
-    port.parity = PARITIES[settings.parity]
+    pseudo = os.path.realpath(path).startswith(PSEUDO)
+    if not pseudo:  # it has neither, and the C library calls it a mistake to ask for them; see _mark
+        port.bytesize = settings.data_bits
+        port.parity = PARITIES[settings.parity]
     port.stopbits = settings.stop_bits
     port.exclusive = True  # a lock (flock): two readers would each get half of the bytes
     port.rts = settings.rts
@@ -99,20 +103,34 @@ def _open_device(settings: LineSettings, name: PortName) -> int:
         raise LineLost(f"{settings.port} does not take {what} ({error}): change that setting or the adapter", "broken") from error
     finally:
         port.close()
-    return _ready(descriptor, settings.port, path)
+    return _ready(descriptor, settings, path, pseudo=pseudo)
 
 
-def _ready(descriptor: int, port: str, path: str) -> int:
+def _ready(descriptor: int, settings: LineSettings, path: str, *, pseudo: bool) -> int:
     """Let a read of nothing say "not yet", so that "nothing at all" can only mean that the port is gone."""
     try:
         attributes = termios.tcgetattr(descriptor)
         attributes[6][termios.VMIN] = 1
         attributes[6][termios.VTIME] = 0
+        if pseudo:
+            _mark(attributes, settings)
         termios.tcsetattr(descriptor, termios.TCSANOW, attributes)
     except (OSError, termios.error) as error:
         os.close(descriptor)
-        raise why_closed(port, path, error) from error
+        raise why_closed(settings.port, path, error) from error
     return descriptor
+
+
+def _mark(attributes: list[Any], settings: LineSettings) -> None:
+    """Tell the other end of a pseudo terminal, which has neither parity nor word length, by flags that it keeps."""
+    if settings.parity != "none":
+        attributes[0] |= termios.INPCK
+    if settings.data_bits == 7:
+        attributes[0] |= termios.ISTRIP  # and this is what seven bits are
+    if settings.parity in ("odd", "mark"):
+        attributes[2] |= termios.PARODD
+    if settings.parity in ("mark", "space"):
+        attributes[2] |= CMSPAR
 
 
 async def _connect(port: str, name: PortName) -> int:

@@ -75,6 +75,13 @@ def require_journal(path: Path, data: bytes) -> None:
         )
 
 
+def require_any_line(path: Path, data: bytes) -> None:
+    """Refuse, for an operator's tool, any file in which nothing says that it is a journal. Raises ValueError."""
+    require_journal(path, data)
+    if data and not data.startswith(MAGIC) and not scanned(data).payloads:
+        raise ValueError(f"{path}: this is no journal")
+
+
 class Journal:
     """The open file. One writer; it holds no more than the file's handle."""
 
@@ -168,7 +175,8 @@ class Journal:
         """
         file = self._handle()
         self._touched = True
-        self._make_ready()
+        if self._soiled or not self._named:
+            self._make_ready()
         data = b"\n" + line(payload) if self._broken_line else line(payload)
         end = self._end + len(data)
         if end > file.length:

@@ -11,23 +11,28 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import queue
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 from agent.errors import StoreUnavailable
 from agent.records import Body, Envelope, Receipt, Stamp
+from agent.stages.guard import scrubbed
 from agent.store import ALARMS, LANES, Status, Store, lane_of
 from agent.store.lane_store import LaneStore
 from agent.store.notes import Changes, overlaid
 from agent.store.shelter import Shelter
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 RETRY_FIRST = 1.0  # s between attempts to use a disk that refused
 RETRY_LIMIT = 30.0
@@ -77,6 +82,8 @@ class Health:
     commits: int = 0
     turned: float = 0.0
     """Monotonic time at which the thread last went round."""
+    guard_hits: int = 0
+    """Places in records that looked like card data, and were left out."""
     sheltered: int = 0
     """Bytes of records that are in memory alone."""
     status: Status = field(default_factory=Status)
@@ -87,6 +94,7 @@ class Writer:
     """Use as `async with`. Every method belongs to the event loop; the stores belong to the thread.
 
     `open_memory` gives the store for an outage: empty, of a new epoch, for the same uplinks; without any, for `disk`.
+    `sheltered` is called on the loop when records are in memory alone and can be read; True when there is an alarm among them.
     """
 
     def __init__(
@@ -96,9 +104,10 @@ class Writer:
         uplinks: Sequence[str],
         commit_interval: float,
         monotonic: Callable[[], float] = time.monotonic,
+        sheltered: Callable[[bool], object] = lambda _alarm: None,
     ) -> None:
         self._disk, self._shelter = disk, Shelter(open_memory, tuple(uplinks) or (NO_UPLINK,))
-        self._interval, self._monotonic = commit_interval, monotonic
+        self._interval, self._monotonic, self._sheltered = commit_interval, monotonic, sheltered
         self._hurry = False
         self.health = Health(turned=monotonic())
         self._queue: queue.SimpleQueue[_Put | _Job | _Wake | _Stop] = queue.SimpleQueue()
@@ -146,6 +155,7 @@ class Writer:
         It fails with StoreUnavailable when the records, or the puts that wait for a disk, are too many for the memory.
         """
         done: asyncio.Future[None] = self._loop.create_future()
+        bodies = self._scrubbed(bodies)
         lanes = Counter(map(lane_of, bodies))
         if self._given - self._taken + len(bodies) > PENDING * (2 if ALARMS in lanes else 1):
             with self._dropping:
@@ -155,6 +165,16 @@ class Writer:
         self._given += len(bodies)
         self._queue.put(_Put(bodies, changes, stamp, done))
         return done
+
+    def _scrubbed(self, bodies: Sequence[Body]) -> Sequence[Body]:
+        """The second lock: what looks like card data reaches no disk, not even in a record of our own making."""
+        clean = [scrubbed(body) for body in bodies]
+        hits = sum(count for _, count in clean)
+        if not hits:
+            return bodies
+        self.health.guard_hits += hits
+        log.error("something that looks like card data was about to be stored; it was left out")
+        return [body for body, _ in clean]
 
     async def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
         """The next envelopes for an uplink, all of one epoch: what is only in memory first. Raises StoreUnavailable."""
@@ -301,6 +321,8 @@ class Writer:
             self._hold(batch)
 
     def _hold(self, batch: list[_Put]) -> None:
+        if lanes := {lane_of(body) for put in batch for body in put.bodies}:
+            self._on_loop(partial(self._sheltered, ALARMS in lanes))
         self._held.extend(batch)
         self._answer([put.done for put in self._held[:-HELD]], error=StoreUnavailable(self.health.error))
         del self._held[:-HELD]
@@ -382,7 +404,8 @@ class Writer:
                 else:
                     done.set_result(result)
 
-        try:
-            self._loop.call_soon_threadsafe(answer)
-        except RuntimeError:  # the loop has ended; nobody waits any more
-            return
+        self._on_loop(answer)
+
+    def _on_loop(self, call: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop has ended; nobody waits any more
+            self._loop.call_soon_threadsafe(call)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import select
 import tempfile
 import threading
 import tty
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
@@ -146,3 +147,25 @@ def loops() -> Iterator[MockFactory]:
     yield factory
     factory.reset()
     Wired.closed.clear()
+
+
+@pytest.fixture
+def wrong() -> Callable[[bytes, random.Random], bytes]:
+    """One byte in a hundred is changed: one bit of it, any other byte in its place, lost, or said twice."""
+
+    def spoil(data: bytes, rng: random.Random) -> bytes:
+        spoilt = bytearray()
+        for byte in data:
+            if rng.random() >= 0.01:
+                spoilt.append(byte)
+                continue
+            kind = rng.randrange(8)
+            if kind < 4:
+                spoilt.append(byte ^ 1 << rng.randrange(8))
+            elif kind < 6:
+                spoilt.append((byte + rng.randrange(1, 256)) % 256)
+            elif kind == 7:
+                spoilt += bytes((byte, byte))
+        return bytes(spoilt)
+
+    return spoil

@@ -146,6 +146,8 @@ def test_one_place_writes_to_a_descriptor_and_one_to_a_line():
             writers[path.name] = found
     assert writers == {
         "board.py": {"self._line.write"},  # handed to the link, which calls it `send`
+        "bus.py": {"self._line.write"},  # handed to the turns, which ask the allow-list of the one whose turn it is
+        "exchange.py": {"member.round.send"},  # an answer, to a driver's generator
         "line.py": {"os.write", "self.write_raw", "self._port.write"},
     }
 

@@ -7,180 +7,49 @@ import os
 import random
 import subprocess
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
 
 import pytest
-import serial
-from gpiozero import InputDevice
 
 from agent.records import Reading
 from agent.sources import Source
-from agent.sources import board as board_driver
-from agent.sources import gpio as gpio_driver
-from agent.sources.contacts import Contact
-from agent.sources.pins import Chip
 from agent.vocabulary import fault, point
-from agent.wire.board import Frame, FrameType, Key, encode
+from tests.agent.sources.rigs import BoardRig, GpioRig, ServerRig
+from tests.agent.sources.rigs_lines import CctalkRig, ModbusRig, TextRig, UpsRig
+from tests.agent.sources.rigs_notes import CcnetRig, EbdsRig, Id003Rig
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
 
 STATE = "gateway.source.board"
 
 
-async def soon(_: float) -> None:
-    """A back-off that lets the other end have its turn."""
-    await asyncio.sleep(0.001)
+RIGS = {
+    "board": BoardRig,
+    "board_behind_a_server": ServerRig,
+    "ccnet": CcnetRig,
+    "cctalk": CctalkRig,
+    "ebds": EbdsRig,
+    "gpio": GpioRig,
+    "id003": Id003Rig,
+    "lines": TextRig,
+    "modbus": ModbusRig,
+    "ups": UpsRig,
+}
+SPEAKING = [name for name in RIGS if name != "gpio"]
+ON_A_PORT = [name for name in RIGS if name != "board_behind_a_server"]
 
 
-class BoardRig:
-    """A board of few words on a pty. Its device speaks when `talk` is called."""
-
-    point = "environment.temperature_c"
-
-    def __init__(self, context, plug, loops, monkeypatch) -> None:
-        del loops
-        self._context, self._plug, self._monkeypatch = context, plug, monkeypatch
-        self._seq = 0
-
-    def source(self) -> Source:
-        settings = board_driver.Settings(port=str(self._plug.path), silent_after=1.0)
-        return board_driver.BoardSource(self._context, settings, random.Random(3), soon)
-
-    def talk(self, number: int) -> Any:
-        """Let the device say something new; the value that must come out."""
-        self.say(encode(Frame(FrameType.READING, self._seq, self._seq * 1000, {Key.BOOT: 5, Key.VALUES: {25: number % 100}})))
-        self._seq += 1
-        return number % 100
-
-    def say(self, data: bytes) -> None:
-        self._plug.say(data)
-
-    def unplug(self) -> None:
-        self._plug.unplug()
-
-    async def plug(self) -> None:
-        self._plug.plug()
-
-    @asynccontextmanager
-    async def occupied(self) -> AsyncIterator[None]:
-        with serial.Serial(str(self._plug.path), exclusive=True):
-            yield
-
-
-class ServerRig(BoardRig):
-    """The same board behind a device server."""
-
-    def __init__(self, context, plug, loops, monkeypatch) -> None:
-        super().__init__(context, plug, loops, monkeypatch)
-        self._server: asyncio.Server | None = None
-        self._writers: list[asyncio.StreamWriter] = []
-
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self._tcp = self._server.sockets[0].getsockname()[1]
-
-    async def _serve(self, reader, writer) -> None:
-        self._writers.append(writer)
-        while await reader.read(1000):
-            pass
-        writer.close()
-
-    def source(self) -> Source:
-        settings = board_driver.Settings(port=f"socket://127.0.0.1:{self._tcp}", silent_after=1.0)
-        return board_driver.BoardSource(self._context, settings, random.Random(3), soon)
-
-    def say(self, data: bytes) -> None:
-        for writer in self._writers:
-            if not writer.is_closing():
-                writer.write(data)
-
-    def unplug(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-
-    async def plug(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._tcp)
-
-    async def stop(self) -> None:
-        self.unplug()
-        async with asyncio.timeout(5):
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                await task
-
-
-class GpioRig:
-    """A door contact on a simulated pin."""
-
-    point = "auxiliaries.safeDoor"
-
-    def __init__(self, context, plug, loops, monkeypatch) -> None:
-        del plug
-        self._context, self._loops, self._monkeypatch = context, loops, monkeypatch
-        self._there = True
-        monkeypatch.setattr("agent.sources.pins.CHIPS", _NO_FOLDER)
-
-    def source(self) -> Source:
-        contact = Contact(pin=17, point=self.point, debounce=0.0)
-        settings = gpio_driver.Settings(contacts=(contact,), pin_factory="mock", refresh=1.0)
-        object.__setattr__(settings, "refresh", 0.02)  # a chip that is gone is noticed when it is read
-        return gpio_driver.GpioSource(self._context, settings, Chip(self._factory), random.Random(3), soon)
-
-    def _factory(self) -> Any:
-        if not self._there:
-            raise OSError("can not open gpiochip")
-        return self._loops
-
-    def talk(self, number: int) -> Any:
-        closed = number % 2 == 0
-        thread = threading.Thread(target=lambda: self._loops.pin(17).drive(closed=closed))
-        thread.start()
-        thread.join()
-        return "closed" if closed else "open"
-
-    def unplug(self) -> None:
-        self._there = False
-        self._monkeypatch.setattr(self._loops.pin_class, "_get_state", _gone)
-
-    async def plug(self) -> None:
-        self._there = True
-        self._monkeypatch.setattr(self._loops.pin_class, "_get_state", lambda pin: pin._state)
-
-    @asynccontextmanager
-    async def occupied(self) -> AsyncIterator[None]:
-        holder = InputDevice(17, pin_factory=self._loops)
-        yield
-        holder.close()
-
-
-def _gone(_: object) -> None:
-    raise OSError(19, "No such device")
-
-
-class _NoFolder:
-    def glob(self, _: str) -> list[Any]:
-        return []
-
-
-_NO_FOLDER = _NoFolder()
-
-
-@pytest.fixture(params=[BoardRig, ServerRig, GpioRig], ids=["board", "board_behind_a_server", "gpio"])
+@pytest.fixture(params=RIGS)
 async def rig(request, context, plug, loops, monkeypatch):
-    made = request.param(context, plug, loops, monkeypatch)
-    if isinstance(made, ServerRig):
-        await made.start()
+    made = RIGS[request.param](context, plug, loops, monkeypatch)
+    await made.start()
     yield made
-    if isinstance(made, ServerRig):
-        await made.stop()
+    await made.stop()
 
 
-SPEAKING = pytest.mark.parametrize("rig", [BoardRig, ServerRig], ids=["board", "board_behind_a_server"], indirect=True)
+def only(names):
+    return pytest.mark.parametrize("rig", names, indirect=True)
 
 
 class Listener:
@@ -277,7 +146,7 @@ async def test_it_waits_for_a_device_that_is_not_there_yet(rig):
         await listener.until(STATE, "ok", say=again(rig, 1))
 
 
-@pytest.mark.parametrize("rig", [BoardRig, GpioRig], ids=["board", "gpio"], indirect=True)
+@only(ON_A_PORT)
 async def test_it_waits_for_a_device_that_somebody_else_has(rig):
     async with rig.occupied():
         listener = Listener(rig.source())
@@ -301,42 +170,24 @@ async def test_it_stops_within_a_second_in_every_state(rig):
     assert await looking.stop() < 1.0
 
 
-@SPEAKING
+@only(SPEAKING)
 async def test_it_says_when_the_device_is_silent(rig):
     async with followed(rig.source()) as listener:
         await listener.until(STATE, "ok", say=again(rig, 1))
+        rig.hush()
         await listener.until(STATE, "silent")
         await listener.until(STATE, "ok", say=again(rig, 2))
 
 
-@SPEAKING
+@only(SPEAKING)
 @pytest.mark.parametrize("noise", ["babble", "half frames", "byte at a time", "zeros", "endless"])
 async def test_it_hears_through_noise(rig, noise):
     rng = random.Random(11)
-    frame = encode(Frame(FrameType.READING, 0, 0, {Key.BOOT: 5, Key.VALUES: {25: 99}}))
-
-    def spoil() -> None:
-        if noise == "babble":
-            rig.say(rng.randbytes(200) + b"\0")
-        elif noise == "half frames":
-            rig.say(frame[: rng.randrange(1, len(frame) - 1)] + b"\0" + frame[rng.randrange(2, len(frame)) :])
-        elif noise == "zeros":
-            rig.say(bytes(500))
-        elif noise == "endless":
-            rig.say(b"\x55" * 3000 + b"\0")
-
     async with followed(rig.source()) as listener:
         await listener.until(STATE, "ok", say=again(rig, 1))
-        for number in range(2, 20):
-            spoil()
-            if noise == "byte at a time":
-                whole = encode(Frame(FrameType.READING, number, 0, {Key.BOOT: 5, Key.VALUES: {25: number}}))
-                for byte in whole:
-                    rig.say(bytes((byte,)))
-                    await asyncio.sleep(0)
-                value = number
-            else:
-                value = rig.talk(number)
+        for number in rig.numbers:
+            rig.spoil(noise, rng)
+            value = await rig.drip(number) if noise == "byte at a time" else rig.talk(number)
             await listener.until(rig.point, value)
 
 

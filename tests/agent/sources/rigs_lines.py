@@ -1,0 +1,161 @@
+"""Rigs of the devices that speak on a line of their own or are asked on one."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+from agent.sources import Source, cctalk, lines, modbus, ups
+from agent.sources.bus import PolledSource
+from agent.sources.tap import TapSource
+from firmware_sim.twins import cctalk as cctalk_twin
+from firmware_sim.twins import modbus as modbus_twin
+from firmware_sim.twins import ups as ups_twin
+from firmware_sim.uart import Shape
+from tests.agent.sources.rigs import LineRig, soon
+
+
+class TextRig(LineRig):
+    """A microcontroller that prints JSON."""
+
+    end = b"\n"
+
+    def source(self) -> Source:
+        settings = lines.Settings(port=str(self._plug.path), silent_after=1.0, fields={"t": lines.Field(point=self.point)})
+        return TapSource(self._context, settings, lines.TextLines(self._context, settings), random.Random(3), soon)
+
+    def frame(self, number: int) -> bytes:
+        return b'{"t": %d, "other": [1, {"t": 5}]}\r\n' % (number % 100)
+
+
+class AskedRig(LineRig):
+    """A device that answers: its twin on the other end of the pty."""
+
+    numbers = range(2, 5)
+
+    def __init__(self, context, plug, loops, monkeypatch) -> None:
+        super().__init__(context, plug, loops, monkeypatch)
+        for name, value in {"SHORTEST": 0.002, "QUIET": 0.02, "SILENT_AFTER": 1}.items():
+            monkeypatch.setattr(f"agent.sources.exchange.{name}", value)
+        self.number = 0
+        self._muted = self._dripping = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._plug.master, self._asked)
+
+    async def stop(self) -> None:
+        if self._plug.master >= 0:
+            self._loop.remove_reader(self._plug.master)
+
+    def _asked(self) -> None:
+        answer = b"".join(data for _, data in self.twin.on_bytes(self._plug.heard_raw(), 0.0))
+        if self._dripping:
+            task = asyncio.ensure_future(self._drop(answer))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif not self._muted:
+            self.say(answer)
+
+    async def _drop(self, answer: bytes) -> None:
+        for byte in answer:
+            self.say(bytes((byte,)))
+            await asyncio.sleep(0)
+
+    def talk(self, number: int) -> Any:
+        self.number, self._muted, self._dripping = number % 100, False, False
+        return self.value()
+
+    async def drip(self, number: int) -> Any:
+        value = self.talk(number)
+        self._dripping = True
+        return value
+
+    def hush(self) -> None:
+        self._muted = True
+
+    def unplug(self) -> None:
+        self._loop.remove_reader(self._plug.master)
+        super().unplug()
+
+    async def plug(self) -> None:
+        await super().plug()
+        self._loop.add_reader(self._plug.master, self._asked)
+
+    def value(self) -> Any:
+        """What must come out for the number."""
+        return self.number
+
+
+class UpsRig(AskedRig):
+    """A UPS."""
+
+    point = "powerManagement.load_pct"
+    end = b"\r"
+
+    def __init__(self, context, plug, loops, monkeypatch) -> None:
+        super().__init__(context, plug, loops, monkeypatch)
+        self.twin = ups_twin.Ups(self._state)
+
+    def _state(self) -> ups_twin.Supply:
+        return ups_twin.Supply(230.0, 27.4, 1.0, self.number * ups_twin.RATED_W / 10, 24.0, mains=True, supplied=True)
+
+    def value(self) -> Any:
+        return self.number * 10
+
+    def frame(self, number: int) -> bytes:
+        del number
+        return self.twin.on_bytes(b"Q1\r", 0.0)[0][1]
+
+    def source(self) -> Source:
+        settings = ups.Settings(port=str(self._plug.path))
+        object.__setattr__(settings, "every", 0.01)
+        return PolledSource(self._context, settings, ups.Ups(settings), random.Random(3), soon)
+
+
+class ModbusRig(AskedRig):
+    """A thermometer on a bus."""
+
+    end = b""
+
+    def __init__(self, context, plug, loops, monkeypatch) -> None:
+        super().__init__(context, plug, loops, monkeypatch)
+        registers = modbus_twin.climate(lambda: {self.point: self.number})
+        self.twin = modbus_twin.Bus([modbus_twin.Unit(1, registers)], Shape(9_600))
+
+    def frame(self, number: int) -> bytes:
+        return modbus_twin.Unit(1, modbus_twin.climate(lambda: {self.point: number})).answer(4, 1, 2)
+
+    def source(self) -> Source:
+        settings = modbus.Settings(port=str(self._plug.path), map="xy-md02", within=0.3)
+        device = modbus.Device("board", settings)
+        device.every = 0.01
+        return PolledSource(self._context, settings, device, random.Random(3), soon)
+
+
+class CctalkRig(AskedRig):
+    """A hopper that has paid so many coins."""
+
+    point = "storage.unitHopper.presented"
+    end = b""
+
+    def __init__(self, context, plug, loops, monkeypatch) -> None:
+        super().__init__(context, plug, loops, monkeypatch)
+        self._till = cctalk_twin.Till(random.Random(1))
+        self.twin = cctalk_twin.Wire(self._till)
+
+    def talk(self, number: int) -> Any:
+        self._till.paid = number % 100
+        return super().talk(number)
+
+    def frame(self, number: int) -> bytes:
+        return cctalk_twin.frame(1, 0, number.to_bytes(3, "little"), 3)
+
+    def source(self) -> Source:
+        settings = cctalk.Settings(port=str(self._plug.path), device="hopper", mode="poll")
+        device = cctalk.Asking("board", settings)
+        device.every = 0.01
+        device._says.asked = tuple(each._replace(every=0.0) for each in device._says.asked)
+        return PolledSource(self._context, settings, device, random.Random(3), soon)
