@@ -24,7 +24,7 @@ FIRST = 112  # the first morning, where the file is long enough
 MOST_ROWS = 450_000
 LIMIT = 3.0  # of a target's logarithm: one odd day must not pull
 LEAST_SCALE = 0.05  # of an input, so that what hardly ever changed is not blown up
-DAILY = Training(passes=5)
+DAILY = Training(hidden=(48, 32), passes=5)
 CUMULATIVE = Training(hidden=(32, 16), passes=8)
 
 

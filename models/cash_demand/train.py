@@ -70,8 +70,8 @@ def write(learned: Learned, data: Mapping[str, str], measures: Mapping[str, Any]
         "features": list(INPUTS),
         "threshold": None,
         "levels": list(LEVELS),
-        "window": f"{HISTORY} days back (the last 182 are needed, the others tell the season), {HORIZON} days ahead; sums of 1 to "
-        f"{SPAN} days",
+        "window": f"{HISTORY} days back (the last 182 are needed, the others tell the season); {HORIZON} days ahead, or sums "
+        f"of 1 to {SPAN}",
         "golden": _golden([]),
         "intended_use": "Says how much a cash machine may be asked for: quantiles of each of the next 56 days, and of the next 1 "
         "to 14 days together. Feeds the probability of a cash-out, cash at risk and days to empty.",
