@@ -58,6 +58,7 @@ SOURCES = {
     "board": "agent.sources.board",
     "gpio": "agent.sources.gpio",
     "cctalk": "agent.sources.cctalk",
+    "lcdm": "agent.sources.lcdm",
     "lines": "agent.sources.lines",
     "modbus": "agent.sources.modbus",
     "ups": "agent.sources.ups",

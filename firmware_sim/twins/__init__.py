@@ -48,6 +48,8 @@ TWINS: dict[str, str] = {
     "lines_csv": "firmware_sim.twins.lines:csv_printer",
     "lines_keyvalue": "firmware_sim.twins.lines:keyvalue_printer",
     "cctalk": "firmware_sim.twins.cctalk",
+    "lcdm": "firmware_sim.twins.lcdm",
+    "lcdm_2000": "firmware_sim.twins.lcdm:lcdm_2000",
     "modbus": "firmware_sim.twins.modbus",
     "sdm120": "firmware_sim.twins.modbus:sdm120",
     "ups": "firmware_sim.twins.ups",

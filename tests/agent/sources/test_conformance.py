@@ -16,7 +16,7 @@ from agent.records import Reading
 from agent.sources import Source
 from agent.vocabulary import fault, point
 from tests.agent.sources.rigs import BoardRig, GpioRig, ServerRig
-from tests.agent.sources.rigs_lines import CctalkRig, ModbusRig, TextRig, UpsRig
+from tests.agent.sources.rigs_lines import CctalkRig, LcdmRig, ModbusRig, TextRig, UpsRig
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
 
@@ -31,6 +31,7 @@ RIGS = {
     "ups": UpsRig,
     "modbus": ModbusRig,
     "cctalk": CctalkRig,
+    "lcdm": LcdmRig,
 }
 SPEAKING = [name for name in RIGS if name != "gpio"]
 ON_A_PORT = [name for name in RIGS if name != "board_behind_a_server"]
