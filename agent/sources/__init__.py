@@ -60,7 +60,9 @@ SOURCES = {
     "cctalk": "agent.sources.cctalk",
     "lcdm": "agent.sources.lcdm",
     "lines": "agent.sources.lines",
+    "mdb": "agent.sources.mdb",
     "modbus": "agent.sources.modbus",
+    "nmea": "agent.sources.nmea",
     "ups": "agent.sources.ups",
 }
 """kind -> module with `Settings` and `open_source(context, settings) -> Source`; opening touches no hardware yet"""

@@ -16,7 +16,7 @@ from agent.records import Reading
 from agent.sources import Source
 from agent.vocabulary import fault, point
 from tests.agent.sources.rigs import BoardRig, GpioRig, ServerRig
-from tests.agent.sources.rigs_lines import CctalkRig, LcdmRig, ModbusRig, TextRig, UpsRig
+from tests.agent.sources.rigs_lines import CctalkRig, LcdmRig, MdbRig, ModbusRig, NmeaRig, TextRig, UpsRig
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
 
@@ -28,6 +28,8 @@ RIGS = {
     "board_behind_a_server": ServerRig,
     "gpio": GpioRig,
     "lines": TextRig,
+    "mdb": MdbRig,
+    "nmea": NmeaRig,
     "ups": UpsRig,
     "modbus": ModbusRig,
     "cctalk": CctalkRig,
