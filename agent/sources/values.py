@@ -39,6 +39,10 @@ class Values:
                 fresh[name] = value
         return self.readings(fresh, at)
 
+    def forget(self) -> None:
+        """Everything is news again."""
+        self._given.clear()
+
     def _reading(self, name: str, value: Value, at: float) -> Reading:
         if value is None:
             return Reading(self._context.machine, name, None, at, Quality.BAD, "noValue")

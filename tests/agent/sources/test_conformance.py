@@ -17,6 +17,7 @@ from agent.sources import Source
 from agent.vocabulary import fault, point
 from tests.agent.sources.rigs import BoardRig, GpioRig, ServerRig
 from tests.agent.sources.rigs_lines import CctalkRig, LcdmRig, MdbRig, ModbusRig, NmeaRig, TextRig, UpsRig
+from tests.agent.sources.rigs_notes import CcnetRig, EbdsRig, Id003Rig
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
 
@@ -26,14 +27,17 @@ STATE = "gateway.source.board"
 RIGS = {
     "board": BoardRig,
     "board_behind_a_server": ServerRig,
+    "ccnet": CcnetRig,
+    "cctalk": CctalkRig,
+    "ebds": EbdsRig,
     "gpio": GpioRig,
+    "id003": Id003Rig,
+    "lcdm": LcdmRig,
     "lines": TextRig,
     "mdb": MdbRig,
+    "modbus": ModbusRig,
     "nmea": NmeaRig,
     "ups": UpsRig,
-    "modbus": ModbusRig,
-    "cctalk": CctalkRig,
-    "lcdm": LcdmRig,
 }
 SPEAKING = [name for name in RIGS if name != "gpio"]
 ON_A_PORT = [name for name in RIGS if name != "board_behind_a_server"]
