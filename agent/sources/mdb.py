@@ -197,6 +197,11 @@ class Adapter:
         self._splitter = Splitter()
         self._garbage = self._unknown = 0
 
+    @property
+    def identity(self) -> str:
+        """Who the devices on the bus say they are."""
+        return ", ".join(f"{device} {name}" for device, name in sorted(self._bus.names.items()))
+
     def begin(self) -> None:
         """Half a line is over."""
         self._garbage += self._splitter.garbage_bytes

@@ -153,6 +153,7 @@ def test_the_twin_is_heard_and_nothing_is_said_to_it() -> None:
     assert len(counts) > 500
     assert all(value == truth for value, truth in counts)
     assert adapter.harmed == []
+    assert device.identity == "BV SIM VALIDATOR, CC SIM CHANGER"
 
 
 def test_one_byte_in_a_hundred_corrupted(wrong: Any) -> None:
