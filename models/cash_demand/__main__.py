@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from agent.analysis.holidays import COUNTRIES, HolidayError, Holidays, read_dates
 from models import card
 from models.cash_demand import train
 from models.cash_demand.evaluate import Judged, judge, learn_and_judge, origins, spread
 from models.cash_demand.features import HORIZON
-from models.cash_demand.holidays import COUNTRIES, HolidayError, Holidays, read_dates
 from models.cash_demand.learn import LEAST_DAYS, Effort, learn
 from models.cash_demand.measure import SPANS
 from models.cash_demand.series import Calendar, DataError, Series, read

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from agent.analysis.daycodes import CODES, codes
+from agent.analysis.holidays import Holidays
 from models import card
-from models.cash_demand.calendar import CODES, codes
 from models.cash_demand.evaluate import Judged, spread
 from models.cash_demand.features import HISTORY, HORIZON
 from models.cash_demand.graph import LEVELS, SPAN, Learned, Rows, graph
-from models.cash_demand.holidays import Holidays
 from models.cash_demand.measure import SPANS
 from models.cash_demand.network import Floats
 from models.cash_demand.series import DataError, Series
