@@ -108,6 +108,7 @@ def _by_samples(rows: Floats, labels: Labels, seed: int) -> tuple[tuple[Tree, ..
 
 def _by_histograms(rows: Floats, labels: Labels, seed: int) -> tuple[tuple[Tree, ...], float]:
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
 
     trainer = HistGradientBoostingClassifier(
         max_iter=120,
@@ -117,7 +118,9 @@ def _by_histograms(rows: Floats, labels: Labels, seed: int) -> tuple[tuple[Tree,
         min_samples_leaf=40,
         early_stopping=False,
         random_state=seed,
-    ).fit(rows.astype(np.float64), labels)
+    )
+    with threadpool_limits(1, "openmp"):  # its threads wait by spinning, which on a busy machine takes minutes
+        trainer.fit(rows.astype(np.float64), labels)
     grown = [predictors[0].nodes for predictors in trainer._predictors]  # noqa: SLF001  no public door to the trees
     return tuple(_histogram_tree(nodes) for nodes in grown), float(np.ravel(trainer._baseline_prediction)[0])  # noqa: SLF001
 
