@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from models.fault.worlds import DERIVED, EVERY, FEATURES, Group, Lived, live
 from models.forest import Floats, Forest, Growth, grow
 
-GROWTH = Growth(trees=60, depth=5, least=12, columns=0.3)
+GROWTH = Growth(trees=60, depth=5, least=20, columns=0.6)
 FOLDS = 5
 DRAWS = 400
 MONTH = 30.4
