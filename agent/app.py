@@ -13,36 +13,47 @@ import logging
 import secrets
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent import __version__, rooms, watchdog
 from agent.audit import Audit
 from agent.change import NOTHING, Change, change
 from agent.clock import Clock
 from agent.config.file import ConfigurationFile
-from agent.config.settings import Settings, SourceSettings
+from agent.config.settings import Settings, SourceSettings, UplinkSettings
+from agent.control.desk import TABLE as CONTROL_TABLE
+from agent.control.desk import Desk
 from agent.errors import EXIT_OK, AgentError, ConfigError, StoreUnavailable
 from agent.forward import LONGEST_BATCH, REFUSED, Arrivals, Link, Plan, forward
 from agent.ingest import SOURCES_TABLE, Ingest
 from agent.legs import Leg, Point, legs
-from agent.local import Answer, LocalSocket
+from agent.local import LocalSocket, Told
 from agent.metrics import exposition
 from agent.pipeline import Pipeline
+from agent.power import PowerWatch
 from agent.quiet import Quiet
-from agent.records import Stamp, Value
-from agent.scrape import Page, ScrapeServer
+from agent.records import Body, Stamp, Value
+from agent.requests import Requests, Running
+from agent.scrape import Page as Text
+from agent.scrape import ScrapeServer
 from agent.selfwatch import SelfWatch
 from agent.sources import Context, Source
+from agent.stages.calendar import Visit
 from agent.stages.score import Scoring
 from agent.status import StatusSocket
 from agent.store.notes import overlaid
 from agent.store.writer import Writer
 from agent.tasks import Tasks
 from agent.uplinks import Uplink
+from agent.view import View
+
+if TYPE_CHECKING:
+    from agent.web.server import Page
+    from agent.web.settings import WebSettings
 
 log = logging.getLogger(__name__)
 
@@ -75,11 +86,14 @@ class Agent:
         self._links: dict[str, Link] = {}
         self._lines: dict[str, Any] = {}
         self._turned = time.monotonic()
+        self._power = PowerWatch(self._hurry)
         self._pipelines = {name: rooms.pipeline(name, settings) for name in rooms.machines(settings)}
         self._writer: Writer
         self._ingest: Ingest
         self._self: SelfWatch
         self._audit: Audit
+        self._view: View | None = None
+        self._desk: Desk | None = None
         self._progress: watchdog.Progress
         self._tasks: Tasks
 
@@ -91,8 +105,9 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
-        uplinks = [rooms.uplink(each, self._gateway) for each in self._settings.uplinks]
+        uplinks = [self._open_uplink(ways) for ways in self._settings.ways().values()]
         sources = [self._open_source(each) for each in self._settings.sources]
+        keys = rooms.control_keys(self._settings)
         disk = rooms.disk(self._settings)
         positions = disk.recall(SOURCES_TABLE)
         tables = {name: disk.recall(name) for pipeline in self._pipelines.values() for name in pipeline.tables}
@@ -100,17 +115,22 @@ class Agent:
         async with Writer(
             disk, partial(rooms.memory, self._settings), [uplink.name for uplink in uplinks], store.commit_interval
         ) as self._writer:
-            self._ingest = Ingest(self._pipelines, self._gateway, self._writer.put, self._stamp, self._arrivals.announce)
+            self._ingest = Ingest(self._pipelines, self._gateway, self._put, self._stamp, self._arrivals.announce)
             self._self = SelfWatch(self._ingest.note, self._clock, store.card_endurance)
             self._audit = Audit(self._gateway, lambda alarm: self._ingest.keep([alarm], {}), self._clock.now)
             self._links = {uplink.name: self._link(uplink.name) for uplink in uplinks}
             self._progress = self._parts()
             self._restore(tables)
+            requests = Requests(self._running(), time.perf_counter)
+            if keys:
+                self._desk = self._open_desk(requests, keys, disk.recall(CONTROL_TABLE))
             async with AsyncExitStack() as sockets:
                 await sockets.enter_async_context(self._status_socket())
                 await sockets.enter_async_context(self._local_socket())
                 if self._settings.gateway.metrics:
                     await sockets.enter_async_context(self._scrape_server(self._settings.gateway.metrics))
+                if self._settings.web is not None:
+                    await sockets.enter_async_context(await self._open_page(self._settings.web, requests))
                 self._say_configuration()
                 watchdog.notify("READY=1")
                 try:
@@ -138,6 +158,8 @@ class Agent:
             tasks.begin("upkeep", self._upkeep())
             tasks.begin("store", self._watch_store())
             tasks.begin("hangup", self._listen_for_hangup())
+            if self._desk is not None:
+                tasks.begin("control", self._desk.run())
             for source in sources:
                 tasks.begin(f"source {source.name}", self._follow(source, positions.get(source.name)))
             if self._settings.models:
@@ -172,24 +194,99 @@ class Agent:
     def _open_source(self, source: SourceSettings) -> Source:
         return rooms.source(source, Context(source.name, source.machine, self._gateway, self._clock.now, self._lines))
 
+    def _open_uplink(self, ways: Sequence[UplinkSettings]) -> Uplink:
+        def report(way: str, word: str) -> None:
+            if way != ways[0].name:  # the link reports for all of them by this name
+                self._self.say(f"gateway.uplink.{way}", word)
+
+        on_request = self.requested if self._settings.control.keys else None
+        return rooms.uplink(ways, self._gateway, report, time.monotonic, on_request)
+
     def _status_socket(self) -> StatusSocket:
         return StatusSocket(self._settings.gateway.runtime, self._status)
 
     def _scrape_server(self, address: str) -> ScrapeServer:
-        def metrics() -> Page:
-            return Page("200 OK", exposition(self._status(), __version__))
+        def metrics() -> Text:
+            return Text("200 OK", exposition(self._status(), __version__))
 
-        def health() -> Page:
+        def health() -> Text:
             stuck = self._progress.stuck()
-            return Page("503 Service Unavailable", f"stuck: {', '.join(stuck)}\n") if stuck else Page("200 OK", "ok\n")
+            return Text("503 Service Unavailable", f"stuck: {', '.join(stuck)}\n") if stuck else Text("200 OK", "ok\n")
 
         return ScrapeServer(address, {"/metrics": metrics, "/healthz": health})
 
     def _local_socket(self) -> LocalSocket:
-        async def reload(_: Mapping[str, Any], by: str) -> Answer:
+        async def reload(_: Mapping[str, Any], by: str) -> Told:
             return {"changed": await self.reload(by)}
 
-        return LocalSocket(self._settings.gateway.runtime, {"reload": reload})
+        async def request(asked: Mapping[str, Any], _: str) -> Told:
+            if self._desk is None:
+                raise AgentError("this gateway takes no requests; control.keys names the operator's public keys")
+            self._desk.take(str(asked.get("token", "")).encode())
+            return {}
+
+        async def take_snapshot(_: Mapping[str, Any], by: str) -> Told:
+            from agent.store.snapshot import place, snapshot  # noqa: PLC0415  a backup is taken once a day at most
+
+            store = self._settings.store.path
+            target = place(store)
+            await self._save_open_state()
+            await self._writer.tidy(self._stamp())
+            await self._writer.do(partial(snapshot, store, target))
+            self._audit.event("backup", "taken", by)
+            return {"path": str(target)}
+
+        answers = {"reload": reload, "request": request, "snapshot": take_snapshot}
+        return LocalSocket(self._settings.gateway.runtime, answers)
+
+    # From outside -------------------------------------------------------------------------------------------------------
+
+    def _running(self) -> Running:
+        return Running(
+            settings=lambda: self._settings,
+            now=self._clock.now,
+            values=lambda: {name: pipeline.values() for name, pipeline in self._pipelines.items()},
+            announce=self._announce,
+            configure=self.configure,
+            flush=lambda: self._arrivals.announce(alarm=True),
+            stop=self._stop.set,
+            backlog=lambda: self._self.backlog,
+            store_word=lambda: self._writer.health.word,
+            audit=self._audit.event,
+        )
+
+    def _announce(self, machine: str, visit: Visit | None) -> None:
+        pipeline = self._pipelines[machine]
+        if visit is None:
+            pipeline.withdraw(self._clock.now())
+        else:
+            pipeline.announce(visit)
+        self._ingest.checkpoint()
+
+    def _open_desk(self, requests: Requests, keys: Mapping[str, Any], journal: Mapping[str, Any]) -> Desk:
+        def audit(text: str) -> None:
+            self._audit.event("control", "refused" if "refused" in text else "taken", "platform", text)
+
+        desk = Desk(self._gateway, keys, requests.by_name(), self._ingest.keep, self._clock.now, audit)
+        desk.restore(journal, rooms.answered(self._settings) if journal else ())
+        return desk
+
+    def requested(self, token: bytes) -> None:
+        """A signed request has come over one of the links."""
+        if self._desk is not None:
+            self._desk.take(token)
+
+    async def _open_page(self, settings: WebSettings, requests: Requests) -> Page:
+        from agent.web.server import Page  # noqa: PLC0415  a gateway without the page never loads aiohttp
+
+        self._view = View(self._running(), requests)
+        await self._view.remember()
+        return Page(settings, self._view)
+
+    def _put(self, bodies: Sequence[Body], changes: Mapping[str, Any], stamp: Stamp) -> asyncio.Future[None]:
+        if self._view is not None:
+            self._view.note(bodies)
+        return self._writer.put(bodies, changes, stamp)
 
     # Another configuration ----------------------------------------------------------------------------------------------
 
@@ -201,7 +298,6 @@ class Agent:
             watchdog.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
             try:
                 changed = await self._apply(self._file.read())
-                self._file.worked()
             except AgentError as error:
                 self._self.say("gateway.configuration", "refused")
                 self._audit.event("configuration", "refused", by, str(error))
@@ -212,11 +308,27 @@ class Agent:
             self._audit.event("configuration", "applied", by, "; ".join(changed) or "nothing changed")
             return changed
 
+    async def configure(self, text: str, by: str) -> list[str]:
+        """Apply a configuration that the platform has sent; it holds until somebody changes the file. Raises as `reload`."""
+        if self._file is None:
+            raise ConfigError(["this agent runs without a file"])
+        async with self._changing:
+            settings, waiting = self._file.draft(text)
+            try:
+                changed = await self._apply(settings)
+            except AgentError:
+                waiting.unlink(missing_ok=True)
+                raise
+            self._file.adopt(waiting)
+            self._say_configuration()
+            self._audit.event("configuration", "applied", by, "; ".join(changed) or "nothing changed")
+            return changed
+
     async def _apply(self, new: Settings) -> list[str]:
         """What has changed ends and begins again; everything that may be refused comes first."""
         what = change(self._settings, new)
         sources = [self._open_source(each) for each in new.sources if each.name in what.sources.beginning]
-        uplinks = [rooms.uplink(each, self._gateway) for each in new.uplinks if each.name in what.uplinks.beginning]
+        uplinks = [self._open_uplink(ways) for name, ways in new.ways().items() if name in what.uplinks.beginning]
         rebuilt = {*what.machines.beginning} | (rooms.machines(new) if what.judging else set())
         pipelines = {name: rooms.pipeline(name, new) for name in rebuilt}
         tables = [SOURCES_TABLE, *(table for pipeline in pipelines.values() for table in pipeline.tables)]
@@ -302,17 +414,25 @@ class Agent:
     async def _follow(self, source: Source, position: Any) -> None:
         async with aclosing(source.read(position)) as given_by_source:
             async for given in given_by_source:
+                self._power.see(given.readings)
                 self._ingest.take(source, given)
+
+    def _hurry(self, failing: bool) -> None:
+        """While the power fails every record is on disk at once, and what is open is saved in the moment in which it begins."""
+        log.warning("the power fails: everything is written at once" if failing else "the power is back")
+        self._writer.hurry = failing
+        if failing:
+            self._ingest.checkpoint()
 
     async def _forward(self, uplink: Uplink, *, starting: bool = True) -> None:
         """Deliver for ever. A file of the uplink that is missing ends an agent that is starting, and no other."""
-        settings = next(each.settings for each in self._settings.uplinks if each.name == uplink.name)
-        plan = Plan(batch=settings.batch, batch_bytes=settings.batch_bytes)
+        settings = self._settings.ways()[uplink.name][0]
+        plan = Plan(first_pause=settings.first_pause, longest_pause=settings.longest_pause)
         chance = Random(secrets.randbits(64))
         link = self._links[uplink.name]
         while True:
             try:
-                await forward(uplink, self._writer, self._arrivals, link, plan, chance)
+                await forward(uplink, self._writer, self._arrivals, link, plan, chance, self._stamp)
             except ConfigError as error:
                 if starting:
                     raise
@@ -363,6 +483,7 @@ class Agent:
             if abs(step) > CLOCK_STEP:
                 log.warning("the clock was set by %+.1f s", step)
                 self._self.say("gateway.clock", "stepped")
+                self._arrivals.steps.add()
             self._ingest.tick(now)
             self._turned = time.monotonic()
             self._self.say("gateway.loopLag", max(0.0, round(later - mono - wait, 4)))
@@ -375,7 +496,7 @@ class Agent:
         while True:
             await self._writer.tidy(self._stamp())
             self._self.store(self._writer.health)
-            self._self.waiting({uplink.name: await self._writer.backlog(uplink.name) for uplink in self._settings.uplinks})
+            self._self.waiting({name: await self._writer.backlog(name) for name in self._settings.ways()})
             self._self.look_at_models()
             hits = (
                 self._ingest.guard_hits + self._writer.health.guard_hits + sum(link.guard_hits for link in self._links.values())

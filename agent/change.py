@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -69,7 +69,7 @@ def change(old: Settings, new: Settings) -> Change:
     _check_restart(old, new)
     return Change(
         sources=_delta(old.sources, new.sources),
-        uplinks=_delta(old.uplinks, new.uplinks),
+        uplinks=_delta_of(old.ways(), new.ways()),
         models=_delta(old.models, new.models),
         machines=_delta_of({each.id: each for each in old.machines}, {each.id: each for each in new.machines}),
         judging=(old.rules, old.clean, old.forward) != (new.rules, new.clean, new.forward),
@@ -80,7 +80,8 @@ def change(old: Settings, new: Settings) -> Change:
 def _check_restart(old: Settings, new: Settings) -> None:
     keys = [f"gateway.{key}" for key in _changed_keys(old.gateway, new.gateway) if key not in LIVE_GATEWAY]
     keys += [f"store.{key}" for key in _changed_keys(old.store, new.store) if key not in LIVE_STORE]
-    if {each.name for each in old.uplinks} != {each.name for each in new.uplinks}:
+    keys += [key for key in ("control", "web") if getattr(old, key) != getattr(new, key)]
+    if old.ways().keys() != new.ways().keys():
         keys.append("uplinks: the names of the uplinks")  # the store keeps a cursor for each from its opening on
     if keys:
         remedy = "cannot change while the agent runs; restart it to apply the file: systemctl restart atm-agent"
@@ -95,7 +96,7 @@ def _delta(old: Iterable[_Named], new: Iterable[_Named]) -> Delta:
     return _delta_of({each.name: each for each in old}, {each.name: each for each in new})
 
 
-def _delta_of(old: dict[str, Any], new: dict[str, Any]) -> Delta:
+def _delta_of(old: Mapping[str, Any], new: Mapping[str, Any]) -> Delta:
     return Delta(
         gone=tuple(name for name in old if name not in new),
         new=tuple(name for name in new if name not in old),

@@ -14,6 +14,8 @@ from agent.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, AgentError, ConfigEr
 COMMANDS = (
     "run",
     "check",
+    "config",
+    "probe",
     "demo",
     "receive",
     "history",
@@ -21,10 +23,13 @@ COMMANDS = (
     "replay",
     "record",
     "status",
+    "doctor",
     "reload",
     "model",
     "store",
     "control",
+    "backup",
+    "restore",
 )
 
 

@@ -18,6 +18,7 @@ from agent.stages.clean import CleanSettings
 from agent.stages.features import parse
 from agent.stages.rules import Rule
 from agent.vocabulary import UNIT_ID
+from agent.web.settings import WebSettings
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,23 @@ class UplinkSettings:
     name: Name
     kind: str
     settings: Any
+    fallback_for: str = ""
+    """The uplink that this one stands in for when it fails: one cursor for both. Without it, this one delivers everything too."""
+    first_pause: Duration = 0.5
+    """Of the back-off: a random time up to this after the first failure, up to twice as much after the next …"""
+    longest_pause: Duration = 30.0
+    """… and never more than this."""
+
+    def __post_init__(self) -> None:
+        check_pauses(self.first_pause, self.longest_pause)
+
+
+def check_pauses(first_pause: float, longest_pause: float) -> None:
+    """Raises ValueError."""
+    if not 0.01 <= first_pause <= 300:
+        raise ValueError("first_pause: expected 10ms to 5m")
+    if not first_pause <= longest_pause <= 3600:
+        raise ValueError(f"longest_pause: expected {first_pause:g}s, which is first_pause, to 1h")
 
 
 @dataclass(frozen=True)
@@ -259,6 +277,14 @@ class StoreSettings:
 
 
 @dataclass(frozen=True)
+class ControlSettings:
+    """Whose requests this gateway takes (docs/control.md)."""
+
+    keys: tuple[Path, ...] = ()
+    """The operator's public keys, Ed25519 in PEM. Without any, it takes none."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """One configuration file."""
 
@@ -271,3 +297,10 @@ class Settings:
     models: tuple[ModelSettings, ...] = ()
     store: StoreSettings = field(default_factory=StoreSettings)
     uplinks: tuple[UplinkSettings, ...] = ()
+    control: ControlSettings = field(default_factory=ControlSettings)
+    web: WebSettings | None = None
+
+    def ways(self) -> dict[str, tuple[UplinkSettings, ...]]:
+        """The uplinks that have a cursor, by name, each with those that stand in for it behind it."""
+        preferred = [each for each in self.uplinks if not each.fallback_for]
+        return {each.name: (each, *(other for other in self.uplinks if other.fallback_for == each.name)) for each in preferred}

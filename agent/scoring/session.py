@@ -85,19 +85,20 @@ class LoadedModel(Loaded):
         if not 0.0 <= score <= 1.0:
             self._break(f"it answered {score}, which is no score")
             return None
-        return Score(score, self._drivers(answer), self._attack(answer))
+        drivers, contributions = self._drivers(answer)
+        return Score(score, drivers, self._attack(answer), contributions)
 
     def run(self, features: Sequence[float | None]) -> dict[str, Any]:
         """The graph's outputs for one row of features; None is missing. Raises what the runtime raises."""
         self._row[0] = [float("nan") if value is None else value for value in features]
         return dict(zip(self._outputs, self._run(self._outputs, self._given), strict=True))
 
-    def _drivers(self, answer: Sequence[Any]) -> tuple[str, ...]:
+    def _drivers(self, answer: Sequence[Any]) -> tuple[tuple[str, ...], tuple[float, ...]]:
         if self._contributions is None:
-            return ()
+            return (), ()
         given: list[float] = answer[self._contributions][0].tolist()
         strongest = sorted((-value, index) for index, value in enumerate(given) if value > 0.0)[:DRIVERS]
-        return tuple(self.card.features[index] for _, index in strongest)
+        return tuple(self.card.features[index] for _, index in strongest), tuple(-value for value, _ in strongest)
 
     def _attack(self, answer: Sequence[Any]) -> str | None:
         if self._classes is None or len(self.card.classes) < 2:

@@ -87,6 +87,11 @@ class TapSource:
         if settings.host_port:
             self._taps["host"] = Tap(replace(settings, port=settings.host_port, host_port=""), rng, sleep)
 
+    @property
+    def identity(self) -> str:
+        """Nobody may ask; what was overheard."""
+        return str(getattr(self._device, "identity", ""))
+
     async def read(self, position: Position | None) -> AsyncGenerator[Given]:
         """Whatever the device and its controller say, and the state of the line."""
         del position  # what a line said while nobody listened is gone

@@ -6,10 +6,13 @@ import asyncio
 import random
 from typing import Any
 
-from agent.sources import Source, lines, ups
+from agent.sources import Source, cctalk, lines, modbus, ups
 from agent.sources.bus import PolledSource
 from agent.sources.tap import TapSource
+from firmware_sim.twins import cctalk as cctalk_twin
+from firmware_sim.twins import modbus as modbus_twin
 from firmware_sim.twins import ups as ups_twin
+from firmware_sim.uart import Shape
 from tests.agent.sources.rigs import LineRig, soon
 
 
@@ -48,13 +51,13 @@ class AskedRig(LineRig):
             self._loop.remove_reader(self._plug.master)
 
     def _asked(self) -> None:
-        for _, answer in self.twin.on_bytes(self._plug.heard_raw(), 0.0):
-            if self._dripping:
-                task = asyncio.ensure_future(self._drop(answer))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-            elif not self._muted:
-                self.say(answer)
+        answer = b"".join(data for _, data in self.twin.on_bytes(self._plug.heard_raw(), 0.0))
+        if self._dripping:
+            task = asyncio.ensure_future(self._drop(answer))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif not self._muted:
+            self.say(answer)
 
     async def _drop(self, answer: bytes) -> None:
         for byte in answer:
@@ -110,3 +113,49 @@ class UpsRig(AskedRig):
         settings = ups.Settings(port=str(self._plug.path))
         object.__setattr__(settings, "every", 0.01)
         return PolledSource(self._context, settings, ups.Ups(settings), random.Random(3), soon)
+
+
+class ModbusRig(AskedRig):
+    """A thermometer on a bus."""
+
+    end = b""
+
+    def __init__(self, context, plug, loops, monkeypatch) -> None:
+        super().__init__(context, plug, loops, monkeypatch)
+        registers = modbus_twin.climate(lambda: {self.point: self.number})
+        self.twin = modbus_twin.Bus([modbus_twin.Unit(1, registers)], Shape(9_600))
+
+    def frame(self, number: int) -> bytes:
+        return modbus_twin.Unit(1, modbus_twin.climate(lambda: {self.point: number})).answer(4, 1, 2)
+
+    def source(self) -> Source:
+        settings = modbus.Settings(port=str(self._plug.path), map="xy-md02", within=0.3)
+        device = modbus.Device("board", settings)
+        device.every = 0.01
+        return PolledSource(self._context, settings, device, random.Random(3), soon)
+
+
+class CctalkRig(AskedRig):
+    """A hopper that has paid so many coins."""
+
+    point = "storage.unitHopper.presented"
+    end = b""
+
+    def __init__(self, context, plug, loops, monkeypatch) -> None:
+        super().__init__(context, plug, loops, monkeypatch)
+        self._till = cctalk_twin.Till(random.Random(1))
+        self.twin = cctalk_twin.Wire(self._till)
+
+    def talk(self, number: int) -> Any:
+        self._till.paid = number % 100
+        return super().talk(number)
+
+    def frame(self, number: int) -> bytes:
+        return cctalk_twin.frame(1, 0, number.to_bytes(3, "little"), 3)
+
+    def source(self) -> Source:
+        settings = cctalk.Settings(port=str(self._plug.path), device="hopper", mode="poll")
+        device = cctalk.Asking("board", settings)
+        device.every = 0.01
+        device._says.asked = tuple(each._replace(every=0.0) for each in device._says.asked)
+        return PolledSource(self._context, settings, device, random.Random(3), soon)

@@ -16,7 +16,8 @@ from agent.records import Reading
 from agent.sources import Source
 from agent.vocabulary import fault, point
 from tests.agent.sources.rigs import BoardRig, GpioRig, ServerRig
-from tests.agent.sources.rigs_lines import TextRig, UpsRig
+from tests.agent.sources.rigs_lines import CctalkRig, ModbusRig, TextRig, UpsRig
+from tests.agent.sources.rigs_notes import CcnetRig, EbdsRig, Id003Rig
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
 
@@ -26,8 +27,13 @@ STATE = "gateway.source.board"
 RIGS = {
     "board": BoardRig,
     "board_behind_a_server": ServerRig,
+    "ccnet": CcnetRig,
+    "cctalk": CctalkRig,
+    "ebds": EbdsRig,
     "gpio": GpioRig,
+    "id003": Id003Rig,
     "lines": TextRig,
+    "modbus": ModbusRig,
     "ups": UpsRig,
 }
 SPEAKING = [name for name in RIGS if name != "gpio"]
