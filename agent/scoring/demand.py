@@ -61,15 +61,15 @@ class DemandModel:
         """Name, version and the beginning of the file's hash."""
         return f"{self.card.name}-{self.card.version}-{self.sha256[:8]}"
 
-    def forecast(self, past: Sequence[DayOfDemand], first: date, holidays: Holidays) -> Forecast:
-        """The demand of the days from `first` on, out of what was paid out before.
+    def forecast(self, past: Sequence[DayOfDemand], first: date, holidays: Holidays) -> Forecast | None:
+        """The demand of the days from `first` on, out of what was paid out before; None when too little of that is known.
 
-        Days of which little is known, or more of them than the model foretells together (14), are foretold by the past alone.
+        More days than the model foretells together (14) are foretold by the past alone.
         """
-        fallback = history_forecast(past, first)
         history = _history(past, first)
         if int(np.isfinite(history[0, -RECENT:]).sum()) < LEAST_KNOWN:
-            return fallback
+            return None
+        fallback = history_forecast(past, first)
         sums = self.cumulative(history, first, holidays)[0]
         known = quantile_forecast(
             {days: dict(zip(self.card.levels, map(float, row), strict=True)) for days, row in enumerate(sums, 1)}
