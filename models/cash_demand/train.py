@@ -70,7 +70,7 @@ def write(learned: Learned, data: Mapping[str, str], measures: Mapping[str, Any]
         "features": list(INPUTS),
         "threshold": None,
         "levels": list(LEVELS),
-        "window": f"{HISTORY} days back (the last 182 are needed, the others tell the season); {HORIZON} days ahead, or sums "
+        "span": f"{HISTORY} days back (the last 182 are needed, the others tell the season); {HORIZON} days ahead, or sums "
         f"of 1 to {SPAN}",
         "golden": _golden([]),
         "intended_use": "Says how much a cash machine may be asked for: quantiles of each of the next 56 days, and of the next 1 "

@@ -111,9 +111,9 @@ def _by_histograms(rows: Floats, labels: Labels, seed: int) -> tuple[tuple[Tree,
     from threadpoolctl import threadpool_limits
 
     trainer = HistGradientBoostingClassifier(
-        max_iter=120,
-        learning_rate=0.06,
-        max_leaf_nodes=10,
+        max_iter=140,
+        learning_rate=0.055,
+        max_leaf_nodes=12,
         max_features=0.3,
         min_samples_leaf=40,
         early_stopping=False,
