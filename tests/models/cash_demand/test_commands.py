@@ -116,7 +116,7 @@ def test_evaluate_prints_every_measure(tmp_path: Path, capsys: pytest.CaptureFix
     table[100:104, 1] = np.nan
     table[230, 2] = 0.0
     file = write(tmp_path / "demand.csv", table)
-    words = ["evaluate", "--data", str(file), "--horizon", "28", "--country", "fr", "--json"]
+    words = ["evaluate", "--data", str(file), "--horizon", "28", "--country", "fr", "--own", "--json"]
     assert main([*words, "--plot", str(tmp_path / "demand.png")]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["trained_on"] == "the rows before"
@@ -131,7 +131,7 @@ def test_a_short_file_is_forecast_by_the_model_that_ships(tmp_path: Path, capsys
     file = write(tmp_path / "demand.csv", amounts(100, 3))
     assert main(["evaluate", "--data", str(file), "--horizon", "14", "--json"]) == 0
     out, err = capsys.readouterr()
-    assert err.startswith("cash_demand: fewer than")
+    assert err.startswith("cash_demand: 86 days to learn from, fewer than 140, so the model that ships is used")
     found = json.loads(out)
     assert found["smape"] < 30.0
     file = write(tmp_path / "demand.csv", amounts(30, 3))
@@ -169,3 +169,28 @@ def test_what_cannot_be_done_gets_one_line(
     err = capsys.readouterr().err
     assert said in err
     assert len(err.splitlines()) == 1
+
+
+def test_few_machines_are_forecast_by_the_model_that_ships(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = amounts(300, 4)
+    table[:, 1] = np.nan
+    table[:, 2] = 0.0
+    table[244:, 3] = 5.0
+    assert main(["evaluate", "--data", str(write(tmp_path / "demand.csv", table)), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert "known days of machines to learn from, fewer than" in err
+    found = json.loads(out)
+    assert found["trained_on"].endswith("cash_demand.onnx")
+    assert found["left_out"] == ["M1", "M2"]
+
+
+def test_what_never_changes_or_is_never_known_is_no_accident(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--data", str(write(tmp_path / "demand.csv", np.full((230, 2), 5.0))), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["mase"] is None
+    assert found["cumulative"]["3"]["ratio"] is None
+    words = ["evaluate", "--data", str(write(tmp_path / "demand.csv", np.zeros((230, 2)))), "--own", "--json"]
+    assert main(words) == 1
+    assert "0 known days to learn from" in capsys.readouterr().err
+    assert main([*words[:-2], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["smape"] is None
