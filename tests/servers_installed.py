@@ -17,6 +17,8 @@ PACKAGES = {
     "coap-server-openssl": "libcoap3-bin",
     "openssl": "openssl",
     "chromium": "chromium",
+    "nats-server": "nats-server",
+    "initdb": "postgresql",
 }
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 
