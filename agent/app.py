@@ -107,7 +107,11 @@ class Agent:
         tables = {name: disk.recall(name) for pipeline in self._pipelines.values() for name in pipeline.tables}
         store = self._settings.store
         async with Writer(
-            disk, partial(rooms.memory, self._settings), [uplink.name for uplink in uplinks], store.commit_interval
+            disk,
+            partial(rooms.memory, self._settings),
+            [uplink.name for uplink in uplinks],
+            store.commit_interval,
+            sheltered=lambda alarm: self._arrivals.announce(alarm=alarm),
         ) as self._writer:
             self._ingest = Ingest(self._pipelines, self._gateway, self._put, self._stamp, self._arrivals.announce)
             self._self = SelfWatch(self._ingest.note, self._clock, store.card_endurance)
