@@ -13,6 +13,7 @@ import time
 import tty
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing, contextmanager, suppress
+from typing import NamedTuple
 
 import serial
 
@@ -72,7 +73,7 @@ class Ports:
 
     @contextmanager
     def writing(self, data: bytes, step: int, rate: float = 0.0) -> Iterator[Callable[[int], None]]:
-        """What lets so many blocks of `step` bytes be written to each of them; with a rate, what begins to write so many a second."""
+        """What lets so many blocks of `step` bytes be written to each; with a rate, what begins to write so many bytes a second."""
         with tempfile.NamedTemporaryFile() as file:
             file.write(data)
             file.flush()
