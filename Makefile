@@ -11,6 +11,7 @@ help:
 	@echo "make demo [ARGS='--seconds 30 --json']  a simulated cash machine, the agent, an outage, an attack"
 	@echo "make test [ARGS='-k store']             all tests, against real servers"
 	@echo "make check                              lint, types, layers"
+	@echo "make fuzz [FUZZ_SECONDS=30]             every codec, with what a line may bring"
 
 demo: $(VENV)/run.done
 	@$(BIN)/atm-agent demo $(ARGS)
@@ -24,6 +25,16 @@ check: $(VENV)/dev.done
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Every codec for a while, each as long as FUZZ_SECONDS. Atheris is no part of the lock file: only this needs it.
+FUZZ_SECONDS ?= 30
+FUZZ := board cobs id003 ccnet ebds megatec modbus cctalk lcdm text pins xfs4iot
+fuzz: $(VENV)/dev.done
+	$(BIN)/pip install --quiet --require-hashes --only-binary :all: -r tests/fuzz/requirements.txt
+	@for target in $(FUZZ); do \
+	  echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
+	  $(BIN)/python -m tests.fuzz.codecs $$target -max_total_time=$(FUZZ_SECONDS) -verbosity=0 || exit 1; \
+	done
 
 $(VENV)/run.done: requirements.lock pyproject.toml | $(VENV)
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock

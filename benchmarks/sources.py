@@ -55,6 +55,7 @@ for at in range(0, len(data), step):
 """
 AHEAD = 2  # blocks that may be under way: a pseudo terminal keeps 4 KB, and some kernels lose what is beyond
 BLOCK = 1_900  # bytes
+STALL = 0.25  # s
 
 
 class Ports:
@@ -73,7 +74,7 @@ class Ports:
 
     @contextmanager
     def writing(self, data: bytes, step: int, rate: float = 0.0) -> Iterator[Callable[[int], None]]:
-        """What lets so many blocks of `step` bytes be written to each; with a rate, what begins to write so many bytes a second."""
+        """What lets so many blocks of `step` bytes be written to each; with a rate, what begins to write so many a second."""
         with tempfile.NamedTemporaryFile() as file:
             file.write(data)
             file.flush()
@@ -145,68 +146,83 @@ def line_source(path: str) -> Source:
     return lines.open_source(context(), lines.Settings(port=path, fields=fields))
 
 
-async def counted(given_by_source: AsyncGenerator[Given], wanted: int, seen_so_far: Callable[[int], None]) -> None:
-    """Until so many Readings of the machine have come."""
-    seen = 0
+class Progress:
+    """How many Readings have come of a load; lets its writer keep AHEAD blocks ahead."""
+
+    def __init__(self, what: Load, let: Callable[[int], None]) -> None:
+        self.seen = 0
+        self._what, self._let = what, let
+        self._granted = 0
+        self._stalled = 0
+        self._last = -1
+
+    def came(self, readings: int) -> None:
+        """So many more."""
+        self.seen += readings
+        due = self.seen // self._what.readings + AHEAD
+        if due > self._granted:
+            self._let(due - self._granted)
+            self._granted = due
+
+    def looked_at(self) -> bool:
+        """Called every STALL: False when nothing has come for long. Some kernels forget to hand on what a pseudo terminal has
+        until more is written."""
+        self._stalled = self._stalled + 1 if self.seen == self._last else 0
+        self._last = self.seen
+        if self._stalled:
+            self._let(1)
+        return self.seen < self._what.wanted and self._stalled < 20
+
+
+async def counted(given_by_source: AsyncGenerator[Given], progress: Progress) -> None:
+    """Count what comes, for ever."""
     async with aclosing(given_by_source) as givens:
         async for given in givens:
-            seen += sum(not reading.point.startswith("gateway.") for reading in given.readings)
-            seen_so_far(seen)
-            if seen >= wanted:
-                return
-
-
-def lets_on(what: Load, let: Callable[[int], None]) -> Callable[[int], None]:
-    """Called with how many Readings have come: lets the writer keep AHEAD blocks ahead."""
-    granted = AHEAD
-
-    def seen_so_far(seen: int) -> None:
-        nonlocal granted
-        due = seen // what.readings + AHEAD
-        if due > granted:
-            let(due - granted)
-            granted = due
-
-    return seen_so_far
+            progress.came(sum(not reading.point.startswith("gateway.") for reading in given.readings))
 
 
 def source_cpu(make: Callable[[str], Source], what: Load) -> float:
     """CPU seconds of this process for 1,000 Readings of a source."""
     ports = Ports(1)
     with ports.writing(what.data, what.step) as let:
+        progress = Progress(what, let)
 
         async def run() -> float:
-            source = make(ports.paths[0])
-            reading = asyncio.ensure_future(counted(source.read(None), what.wanted, lets_on(what, let)))
+            reading = asyncio.ensure_future(counted(make(ports.paths[0]).read(None), progress))
             await asyncio.sleep(0.5)  # the port is open now
             begun = time.process_time()
-            let(AHEAD)
-            async with asyncio.timeout(120):
-                await reading
-            return time.process_time() - begun
+            progress.came(0)
+            while progress.looked_at():
+                await asyncio.wait([reading], timeout=STALL)
+            spent = time.process_time() - begun
+            reading.cancel()
+            await asyncio.wait([reading])
+            return spent
 
         spent = asyncio.run(run())
     ports.close()
-    return spent * 1000 / what.wanted
+    return spent * 1000 / progress.seen
 
 
 def bare_cpu(what: Load) -> float:
     """CPU seconds of the least that would do: pyserial, whatever is waiting, split at line ends, json.loads."""
     ports = Ports(1)
-    with ports.writing(what.data, what.step) as let, serial.Serial(ports.paths[0], 115_200, timeout=5.0) as port:
-        seen_so_far = lets_on(what, let)
+    with ports.writing(what.data, what.step) as let, serial.Serial(ports.paths[0], 115_200, timeout=STALL) as port:
+        progress = Progress(what, let)
         begun = time.process_time()
-        let(AHEAD)
-        seen, held = 0, b""
-        while seen < what.wanted:
-            *whole, held = (held + port.read(max(1, port.in_waiting))).split(b"\n")
+        progress.came(0)
+        held = b""
+        while progress.seen < what.wanted:
+            chunk = port.read(max(1, port.in_waiting))
+            if not chunk and not progress.looked_at():
+                break
+            *whole, held = (held + chunk).split(b"\n")
             for line in whole:
                 json.loads(line)
-                seen += 1
-            seen_so_far(seen)
+            progress.came(len(whole))
         spent = time.process_time() - begun
     ports.close()
-    return spent * 1000 / what.wanted
+    return spent * 1000 / progress.seen
 
 
 def per_thousand(tell: Tell) -> list[Figure]:

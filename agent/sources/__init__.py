@@ -67,6 +67,7 @@ SOURCES = {
     "ebds": "agent.sources.ebds",
     "gpio": "agent.sources.gpio",
     "id003": "agent.sources.id003",
+    "lcdm": "agent.sources.lcdm",
     "lines": "agent.sources.lines",
     "modbus": "agent.sources.modbus",
     "replay": "agent.sources.replay",

@@ -48,6 +48,8 @@ TWINS: dict[str, str] = {
     "cctalk": "firmware_sim.twins.cctalk",
     "ebds": "firmware_sim.twins.ebds",
     "id003": "firmware_sim.twins.id003",
+    "lcdm": "firmware_sim.twins.lcdm",
+    "lcdm_2000": "firmware_sim.twins.lcdm:lcdm_2000",
     "lines": "firmware_sim.twins.lines:json_printer",
     "lines_csv": "firmware_sim.twins.lines:csv_printer",
     "lines_keyvalue": "firmware_sim.twins.lines:keyvalue_printer",

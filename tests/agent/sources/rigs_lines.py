@@ -6,13 +6,15 @@ import asyncio
 import random
 from typing import Any
 
-from agent.sources import Source, cctalk, lines, modbus, ups
+from agent.sources import Source, cctalk, lcdm, lines, modbus, ups
 from agent.sources.bus import PolledSource
 from agent.sources.tap import TapSource
 from firmware_sim.twins import cctalk as cctalk_twin
+from firmware_sim.twins import lcdm as lcdm_twin
 from firmware_sim.twins import modbus as modbus_twin
 from firmware_sim.twins import ups as ups_twin
 from firmware_sim.uart import Shape
+from firmware_sim.world import World
 from tests.agent.sources.rigs import LineRig, soon
 
 
@@ -159,3 +161,32 @@ class CctalkRig(AskedRig):
         device.every = 0.01
         device._says.asked = tuple(each._replace(every=0.0) for each in device._says.asked)
         return PolledSource(self._context, settings, device, random.Random(3), soon)
+
+
+class LcdmRig(AskedRig):
+    """A note dispenser whose cassette is nearly empty, or not."""
+
+    point = "storage.unit1.replenishmentStatus"
+    end = b""
+
+    def __init__(self, context, plug, loops, monkeypatch) -> None:
+        super().__init__(context, plug, loops, monkeypatch)
+        world = World("normal_week", seed=4)
+        self._cassette = world.site.cash.cassettes[0]
+        self.twin = lcdm_twin.Lcdm(world)
+
+    def talk(self, number: int) -> Any:
+        self._cassette.count = 1 if number % 2 else 1_000
+        return super().talk(number)
+
+    def value(self) -> Any:
+        return "low" if self.number % 2 else "ok"
+
+    def frame(self, number: int) -> bytes:
+        del number
+        return lcdm_twin.framed(1, 0x46, b"\x30\x30\x80\x80")
+
+    def source(self) -> Source:
+        settings = lcdm.Settings(port=str(self._plug.path), mode="poll")
+        object.__setattr__(settings, "every", 0.01)
+        return PolledSource(self._context, settings, lcdm.Asking(settings), random.Random(3), soon)

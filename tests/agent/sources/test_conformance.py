@@ -16,7 +16,7 @@ from agent.records import Reading
 from agent.sources import Source
 from agent.vocabulary import fault, point
 from tests.agent.sources.rigs import BoardRig, GpioRig, ServerRig
-from tests.agent.sources.rigs_lines import CctalkRig, ModbusRig, TextRig, UpsRig
+from tests.agent.sources.rigs_lines import CctalkRig, LcdmRig, ModbusRig, TextRig, UpsRig
 from tests.agent.sources.rigs_notes import CcnetRig, EbdsRig, Id003Rig
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
@@ -32,6 +32,7 @@ RIGS = {
     "ebds": EbdsRig,
     "gpio": GpioRig,
     "id003": Id003Rig,
+    "lcdm": LcdmRig,
     "lines": TextRig,
     "modbus": ModbusRig,
     "ups": UpsRig,
