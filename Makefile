@@ -33,7 +33,7 @@ fuzz: $(VENV)/dev.done
 	$(BIN)/pip install --quiet --require-hashes --only-binary :all: -r tests/fuzz/requirements.txt
 	@for target in $(FUZZ); do \
 	  echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
-	  $(BIN)/python -m tests.fuzz.codecs $$target -max_total_time=$(FUZZ_SECONDS) -verbosity=0 || exit 1; \
+	  $(BIN)/python -m tests.fuzz $$target -max_total_time=$(FUZZ_SECONDS) -verbosity=0 || exit 1; \
 	done
 
 $(VENV)/run.done: requirements.lock pyproject.toml | $(VENV)

@@ -1,13 +1,10 @@
 """Every codec, fed with whatever a line may bring: no exception but the documented ones, bounded memory, bounded time.
 
-    python tests/fuzz/codecs.py NAME [libFuzzer options, such as -max_total_time=30]
-
-`make fuzz` runs each for a while. tests/agent/wire/test_fuzz.py feeds the same targets in every run of the tests.
+`make fuzz` runs each target for a while (`python -m tests.fuzz NAME`), and tests/agent/wire/test_fuzz.py feeds them all in every run.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
@@ -125,13 +122,3 @@ def fuzz_xfs4iot(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     name.removeprefix("fuzz_"): made for name, made in globals().items() if name.startswith("fuzz_")
 }
-
-if __name__ == "__main__":
-    import atheris
-
-    name, options = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
-    if name not in TARGETS:
-        sys.exit(f"name one of {', '.join(TARGETS)}")
-    atheris.instrument_all()
-    atheris.Setup([sys.argv[0], "-max_len=4096", *options], TARGETS[name])
-    atheris.Fuzz()
