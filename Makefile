@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check fuzz lock clean help
+.PHONY: demo test check bundle fuzz lock clean help
 
 help:
 	@echo "make demo [ARGS='--seconds 30 --json']  a simulated cash machine, the agent, an outage, an attack"
 	@echo "make test [ARGS='-k store']             all tests, against real servers"
 	@echo "make check                              lint, types, layers"
 	@echo "make fuzz [FUZZ_SECONDS=30]             every codec, with what a line may bring"
+	@echo "make bundle                             a tarball that installs the agent without internet"
 
 demo: $(VENV)/run.done
 	@$(BIN)/atm-agent demo $(ARGS)
@@ -35,6 +36,9 @@ fuzz: $(VENV)/dev.done
 	  echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
 	  $(BIN)/python -m tests.fuzz $$target -max_total_time=$(FUZZ_SECONDS) -verbosity=0 || exit 1; \
 	done
+
+bundle: $(VENV)/run.done
+	$(BIN)/python systemd/bundle.py
 
 $(VENV)/run.done: requirements.lock pyproject.toml | $(VENV)
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock

@@ -3,6 +3,7 @@
 sources ──> ingest (pipelines) ──> writer (the disk's thread) ──> forward ──> uplinks
                 ^                        │
 selfwatch ──────┴── gateway.* <──────────┘        status ──> a local socket, for `atm-agent status`
+reload ──> what has changed ends and begins again, everything else goes on
 """
 
 from __future__ import annotations
@@ -12,34 +13,47 @@ import logging
 import secrets
 import signal
 import time
-from collections.abc import Mapping
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agent import config, watchdog
+from agent import __version__, rooms, watchdog
+from agent.audit import Audit
+from agent.change import NOTHING, Change, change
 from agent.clock import Clock
-from agent.config.settings import ModelSettings, Settings
-from agent.errors import EXIT_OK, AgentError, ConfigError, ModelRefused
-from agent.forward import Arrivals, Link, Plan, forward
+from agent.config.file import ConfigurationFile
+from agent.config.settings import Settings, SourceSettings, UplinkSettings
+from agent.control.desk import TABLE as CONTROL_TABLE
+from agent.control.desk import Desk
+from agent.errors import EXIT_OK, AgentError, ConfigError, StoreUnavailable
+from agent.forward import LONGEST_BATCH, REFUSED, Arrivals, Link, Plan, forward
 from agent.ingest import SOURCES_TABLE, Ingest
-from agent.pipeline import Pipeline, PipelineSettings
+from agent.legs import Leg, Point, legs
+from agent.local import LocalSocket, Told
+from agent.metrics import exposition
+from agent.pipeline import Pipeline
+from agent.power import PowerWatch
 from agent.quiet import Quiet
-from agent.records import Stamp
+from agent.records import Body, Stamp, Value
+from agent.requests import Requests, Running
+from agent.scrape import Page as Text
+from agent.scrape import ScrapeServer
 from agent.selfwatch import SelfWatch
-from agent.sources import SOURCES, Context, Source
+from agent.sources import Context, Source
+from agent.stages.calendar import Visit
 from agent.stages.score import Scoring
 from agent.status import StatusSocket
-from agent.store import Store
-from agent.store.late import LateStore
-from agent.store.opening import open_durable, open_memory
-from agent.store.room import Bounds
-from agent.store.writer import NO_UPLINK, Writer
-from agent.uplinks import UPLINKS, Uplink
+from agent.store.notes import overlaid
+from agent.store.writer import Writer
+from agent.tasks import Tasks
+from agent.uplinks import Uplink
+from agent.view import View
+
+if TYPE_CHECKING:
+    from agent.web.server import Page
+    from agent.web.settings import WebSettings
 
 log = logging.getLogger(__name__)
 
@@ -49,37 +63,39 @@ CLOCK_STEP = 2.0  # s by which the wall clock may run apart from the monotonic o
 DRAIN = 5.0  # s that a link which is up gets at the end, to take what is left
 STORE_STUCK = 60.0  # s that one write may take before systemd should act; SD cards pause for seconds
 LOOP_STUCK = 15.0  # s that the event loop may take for one round
+RELOAD_STUCK = 10.0  # s that the disk may take to save the open state before a reload is refused
+MODELS = "models"  # the task that looks after them
+MISPLACED = 30.0  # s after which an uplink whose files are wrong looks at them again, once the agent runs
 
 
 class Agent:
     """One configured agent. `run` returns when a signal told it to stop."""
 
-    def __init__(self, settings: Settings, clock: Clock, quiet: Quiet) -> None:
+    def __init__(self, settings: Settings, clock: Clock, quiet: Quiet, file: ConfigurationFile | None = None) -> None:
         self._settings = settings
+        self._file = file
         self._quiet = quiet
         self._clock = clock
         self._gateway = settings.gateway.id
         self._stop = asyncio.Event()
+        self._hangup = asyncio.Event()
+        self._changing = asyncio.Lock()
         self._arrivals = Arrivals()
+        self._scorings: dict[str, Scoring] = {}
+        self._model_words: dict[str, str] = {}
         self._links: dict[str, Link] = {}
         self._lines: dict[str, Any] = {}
         self._turned = time.monotonic()
-        self._pipelines = self._build_pipelines()
+        self._power = PowerWatch(self._hurry)
+        self._pipelines = {name: rooms.pipeline(name, settings) for name in rooms.machines(settings)}
         self._writer: Writer
         self._ingest: Ingest
         self._self: SelfWatch
-
-    def _build_pipelines(self) -> dict[str, Pipeline]:
-        settings = self._settings
-        rules = config.rules(settings.rules)
-
-        def pipeline(machine: str, **more: Any) -> Pipeline:
-            return Pipeline(
-                PipelineSettings(machine, settings.forward.summaries, settings.forward.readings, settings.clean, rules, **more)
-            )
-
-        machines = {each.id: pipeline(each.id, plan=each.plan(), cassettes=each.cassettes) for each in settings.machines}
-        return {**machines, self._gateway: pipeline(self._gateway)}
+        self._audit: Audit
+        self._view: View | None = None
+        self._desk: Desk | None = None
+        self._progress: watchdog.Progress
+        self._tasks: Tasks
 
     # Life ---------------------------------------------------------------------------------------------------------------
 
@@ -88,18 +104,34 @@ class Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        uplinks = [self._open_uplink(each.name, each.kind, each.settings) for each in self._settings.uplinks]
-        sources = [self._open_source(each.name, each.kind, each.machine, each.settings) for each in self._settings.sources]
-        disk = self._open_disk()
+        loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
+        uplinks = [self._open_uplink(ways) for ways in self._settings.ways().values()]
+        sources = [self._open_source(each) for each in self._settings.sources]
+        keys = rooms.control_keys(self._settings)
+        disk = rooms.disk(self._settings)
         positions = disk.recall(SOURCES_TABLE)
         tables = {name: disk.recall(name) for pipeline in self._pipelines.values() for name in pipeline.tables}
         store = self._settings.store
-        async with Writer(disk, self._open_memory, [uplink.name for uplink in uplinks], store.commit_interval) as self._writer:
-            self._ingest = Ingest(self._pipelines, self._gateway, self._writer.put, self._stamp, self._arrivals.announce)
+        async with Writer(
+            disk, partial(rooms.memory, self._settings), [uplink.name for uplink in uplinks], store.commit_interval
+        ) as self._writer:
+            self._ingest = Ingest(self._pipelines, self._gateway, self._put, self._stamp, self._arrivals.announce)
             self._self = SelfWatch(self._ingest.note, self._clock, store.card_endurance)
+            self._audit = Audit(self._gateway, lambda alarm: self._ingest.keep([alarm], {}), self._clock.now)
             self._links = {uplink.name: self._link(uplink.name) for uplink in uplinks}
+            self._progress = self._parts()
             self._restore(tables)
-            async with self._status_socket():
+            requests = Requests(self._running(), time.perf_counter)
+            if keys:
+                self._desk = self._open_desk(requests, keys, disk.recall(CONTROL_TABLE))
+            async with AsyncExitStack() as sockets:
+                await sockets.enter_async_context(self._status_socket())
+                await sockets.enter_async_context(self._local_socket())
+                if self._settings.gateway.metrics:
+                    await sockets.enter_async_context(self._scrape_server(self._settings.gateway.metrics))
+                if self._settings.web is not None:
+                    await sockets.enter_async_context(await self._open_page(self._settings.web, requests))
+                self._say_configuration()
                 watchdog.notify("READY=1")
                 try:
                     await self._work(sources, uplinks, positions)
@@ -118,22 +150,27 @@ class Agent:
 
     async def _work(self, sources: list[Source], uplinks: list[Uplink], positions: Mapping[str, Any]) -> None:
         """Every task, until the signal. A task that fails fails the agent: systemd starts it again."""
-        inward = {"tick": self._tick(), "upkeep": self._upkeep(), "store": self._watch_store()}
-        inward |= {f"source {source.name}": self._follow(source, positions.get(source.name)) for source in sources}
-        inward |= {f"model {model.name}": self._prove(model) for model in self._settings.models}
-        if (interval := watchdog.interval()) is not None:
-            inward["watchdog"] = self._watch(interval)
         async with asyncio.TaskGroup() as group:
-            outward = [group.create_task(self._forward(uplink), name=f"uplink {uplink.name}") for uplink in uplinks]
-            tasks = [group.create_task(work, name=name) for name, work in inward.items()]
+            self._tasks = tasks = Tasks(group)
+            for uplink in uplinks:
+                tasks.begin(f"uplink {uplink.name}", self._forward(uplink))
+            tasks.begin("tick", self._tick())
+            tasks.begin("upkeep", self._upkeep())
+            tasks.begin("store", self._watch_store())
+            tasks.begin("hangup", self._listen_for_hangup())
+            if self._desk is not None:
+                tasks.begin("control", self._desk.run())
+            for source in sources:
+                tasks.begin(f"source {source.name}", self._follow(source, positions.get(source.name)))
+            if self._settings.models:
+                tasks.begin(MODELS, self._look_after_models())
+            if (interval := watchdog.interval()) is not None:
+                tasks.begin("watchdog", self._watch(interval))
             await self._stop.wait()
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await tasks.end(tasks.names(lambda name: not name.startswith("uplink ")))
             self._self.say("gateway.run", "stopped")
             await self._drain()
-            for task in outward:
-                task.cancel()
+            await tasks.end(tasks.names())
 
     async def _drain(self) -> None:
         """Let the links that are up take what is left; the rest stays in the store."""
@@ -141,7 +178,7 @@ class Agent:
         up = [name for name, link in self._links.items() if link.word == "up"]
         try:
             async with asyncio.timeout(DRAIN):
-                while up and any([sum((await self._writer.backlog(name)).values()) for name in up]):
+                while up and any([sum((await self._writer.backlog(name)).values()) for name in up]):  # noqa: ASYNC110  nobody tells of it
                     await asyncio.sleep(0.05)
         except TimeoutError:
             log.info("what the platform has not taken stays in the store")
@@ -154,80 +191,284 @@ class Agent:
 
     # Rooms --------------------------------------------------------------------------------------------------------------
 
-    def _open_disk(self) -> Store:
-        """The store on disk. One that cannot be opened now but may be later does not keep the agent from watching."""
-        path = self._settings.store.path
-        settings = self._settings.store
-        bounds = Bounds(settings.budget, settings.free_floor, settings.keep_days, settings.keep_bytes)
-        names = [uplink.name for uplink in self._settings.uplinks]
+    def _open_source(self, source: SourceSettings) -> Source:
+        return rooms.source(source, Context(source.name, source.machine, self._gateway, self._clock.now, self._lines))
 
-        def opened() -> Any:
-            store, repairs = open_durable(path, self._gateway, names, bounds, new_epoch)
-            for name, repair in repairs.items():
-                log.warning("%s was damaged and is repaired: %s", path / name, repair)
-            return store
+    def _open_uplink(self, ways: Sequence[UplinkSettings]) -> Uplink:
+        def report(way: str, word: str) -> None:
+            if way != ways[0].name:  # the link reports for all of them by this name
+                self._self.say(f"gateway.uplink.{way}", word)
 
-        try:
-            return opened()  # type: ignore[no-any-return]
-        except BlockingIOError as error:
-            raise AgentError(f"store.path: {path} is in use by another agent; stop that one first") from error
-        except (PermissionError, NotADirectoryError, FileExistsError) as error:
-            raise ConfigError([f"store.path: {path}: {error.strerror}; name a directory that this user may write to"]) from error
-        except OSError as error:
-            log.error("store.path: %s: %s; records are kept in memory until it opens", path, error.strerror)  # noqa: TRY400
-            return LateStore(opened)
-
-    def _open_memory(self) -> Any:
-        size = self._settings.store.memory
-        names = [uplink.name for uplink in self._settings.uplinks] or [NO_UPLINK]
-        return open_memory(self._gateway, names, Bounds(size, 0, 0.0, size), new_epoch())
-
-    def _open_source(self, name: str, kind: str, machine: str, settings: Any) -> Source:
-        context = Context(name, machine, self._gateway, self._clock.now, self._lines)
-        source: Source = import_module(SOURCES[kind]).open_source(context, settings)
-        return source
-
-    def _open_uplink(self, name: str, kind: str, settings: Any) -> Uplink:
-        uplink: Uplink = import_module(UPLINKS[kind]).open_uplink(name, self._gateway, settings)
-        return uplink
+        on_request = self.requested if self._settings.control.keys else None
+        return rooms.uplink(ways, self._gateway, report, time.monotonic, on_request)
 
     def _status_socket(self) -> StatusSocket:
         return StatusSocket(self._settings.gateway.runtime, self._status)
+
+    def _scrape_server(self, address: str) -> ScrapeServer:
+        def metrics() -> Text:
+            return Text("200 OK", exposition(self._status(), __version__))
+
+        def health() -> Text:
+            stuck = self._progress.stuck()
+            return Text("503 Service Unavailable", f"stuck: {', '.join(stuck)}\n") if stuck else Text("200 OK", "ok\n")
+
+        return ScrapeServer(address, {"/metrics": metrics, "/healthz": health})
+
+    def _local_socket(self) -> LocalSocket:
+        async def reload(_: Mapping[str, Any], by: str) -> Told:
+            return {"changed": await self.reload(by)}
+
+        async def request(asked: Mapping[str, Any], _: str) -> Told:
+            if self._desk is None:
+                raise AgentError("this gateway takes no requests; control.keys names the operator's public keys")
+            self._desk.take(str(asked.get("token", "")).encode())
+            return {}
+
+        async def take_snapshot(_: Mapping[str, Any], by: str) -> Told:
+            from agent.store.snapshot import place, snapshot  # noqa: PLC0415  a backup is taken once a day at most
+
+            store = self._settings.store.path
+            target = place(store)
+            await self._save_open_state()
+            await self._writer.tidy(self._stamp())
+            await self._writer.do(partial(snapshot, store, target))
+            self._audit.event("backup", "taken", by)
+            return {"path": str(target)}
+
+        answers = {"reload": reload, "request": request, "snapshot": take_snapshot}
+        return LocalSocket(self._settings.gateway.runtime, answers)
+
+    # From outside -------------------------------------------------------------------------------------------------------
+
+    def _running(self) -> Running:
+        return Running(
+            settings=lambda: self._settings,
+            now=self._clock.now,
+            values=lambda: {name: pipeline.values() for name, pipeline in self._pipelines.items()},
+            announce=self._announce,
+            configure=self.configure,
+            flush=lambda: self._arrivals.announce(alarm=True),
+            stop=self._stop.set,
+            backlog=lambda: self._self.backlog,
+            store_word=lambda: self._writer.health.word,
+            audit=self._audit.event,
+        )
+
+    def _announce(self, machine: str, visit: Visit | None) -> None:
+        pipeline = self._pipelines[machine]
+        if visit is None:
+            pipeline.withdraw(self._clock.now())
+        else:
+            pipeline.announce(visit)
+        self._ingest.checkpoint()
+
+    def _open_desk(self, requests: Requests, keys: Mapping[str, Any], journal: Mapping[str, Any]) -> Desk:
+        def audit(text: str) -> None:
+            self._audit.event("control", "refused" if "refused" in text else "taken", "platform", text)
+
+        desk = Desk(self._gateway, keys, requests.by_name(), self._ingest.keep, self._clock.now, audit)
+        desk.restore(journal, rooms.answered(self._settings) if journal else ())
+        return desk
+
+    def requested(self, token: bytes) -> None:
+        """A signed request has come over one of the links."""
+        if self._desk is not None:
+            self._desk.take(token)
+
+    async def _open_page(self, settings: WebSettings, requests: Requests) -> Page:
+        from agent.web.server import Page  # noqa: PLC0415  a gateway without the page never loads aiohttp
+
+        self._view = View(self._running(), requests)
+        await self._view.remember()
+        return Page(settings, self._view)
+
+    def _put(self, bodies: Sequence[Body], changes: Mapping[str, Any], stamp: Stamp) -> asyncio.Future[None]:
+        if self._view is not None:
+            self._view.note(bodies)
+        return self._writer.put(bodies, changes, stamp)
+
+    # Another configuration ----------------------------------------------------------------------------------------------
+
+    async def reload(self, by: str) -> list[str]:
+        """Apply what the file says now; returns what changed. Raises ConfigError, and goes on as before, when it cannot be."""
+        if self._file is None:
+            raise ConfigError(["this agent runs without a file"])
+        async with self._changing:
+            watchdog.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            try:
+                changed = await self._apply(self._file.read())
+            except AgentError as error:
+                self._self.say("gateway.configuration", "refused")
+                self._audit.event("configuration", "refused", by, str(error))
+                raise
+            finally:
+                watchdog.notify("READY=1")
+            self._say_configuration()
+            self._audit.event("configuration", "applied", by, "; ".join(changed) or "nothing changed")
+            return changed
+
+    async def configure(self, text: str, by: str) -> list[str]:
+        """Apply a configuration that the platform has sent; it holds until somebody changes the file. Raises as `reload`."""
+        if self._file is None:
+            raise ConfigError(["this agent runs without a file"])
+        async with self._changing:
+            settings, waiting = self._file.draft(text)
+            try:
+                changed = await self._apply(settings)
+            except AgentError:
+                waiting.unlink(missing_ok=True)
+                raise
+            self._file.adopt(waiting)
+            self._say_configuration()
+            self._audit.event("configuration", "applied", by, "; ".join(changed) or "nothing changed")
+            return changed
+
+    async def _apply(self, new: Settings) -> list[str]:
+        """What has changed ends and begins again; everything that may be refused comes first."""
+        what = change(self._settings, new)
+        sources = [self._open_source(each) for each in new.sources if each.name in what.sources.beginning]
+        uplinks = [self._open_uplink(ways) for name, ways in new.ways().items() if name in what.uplinks.beginning]
+        rebuilt = {*what.machines.beginning} | (rooms.machines(new) if what.judging else set())
+        pipelines = {name: rooms.pipeline(name, new) for name in rebuilt}
+        tables = [SOURCES_TABLE, *(table for pipeline in pipelines.values() for table in pipeline.tables)]
+        with self._ingest.noting() as noted:  # what is on disk and what is said while it is read are, together, all
+            await self._save_open_state()
+            await self._tasks.end(f"source {name}" for name in what.sources.ending)
+            saved = await self._writer.recall(tables)
+            self._ingest.checkpoint()
+            saved = overlaid(saved, noted)
+        self._replace_pipelines(pipelines, saved)
+        for name in what.machines.gone:
+            del self._pipelines[name]
+        self._settings = new
+        await self._tasks.end(f"uplink {name}" for name in what.uplinks.ending)
+        for uplink in uplinks:
+            self._links[uplink.name] = self._link(uplink.name)
+            self._tasks.begin(f"uplink {uplink.name}", self._forward(uplink, starting=False))
+        for source in sources:
+            self._tasks.begin(f"source {source.name}", self._follow(source, saved[SOURCES_TABLE].get(source.name)))
+        await self._replace_models(what)
+        if what.log:
+            logging.getLogger().setLevel(new.gateway.log.upper())
+        return what.told()
+
+    async def _save_open_state(self) -> None:
+        """Everything that is open is on disk. Raises StoreUnavailable when the disk does not take it soon."""
+        try:
+            async with asyncio.timeout(RELOAD_STUCK):
+                await asyncio.shield(self._ingest.checkpoint())
+        except (TimeoutError, StoreUnavailable) as error:
+            raise StoreUnavailable("the disk does not take the open state, so nothing was changed; try again") from error
+
+    def _replace_pipelines(self, pipelines: Mapping[str, Pipeline], saved: Mapping[str, dict[str, dict[str, Any]]]) -> None:
+        """Let new pipelines go on where those of the same machines are. No Reading falls between: nothing is awaited here."""
+        for name, pipeline in pipelines.items():
+            bodies = pipeline.restore(saved, self._clock.now())
+            if (earlier := self._pipelines.get(name)) is not None:
+                bodies += pipeline.succeed(earlier)
+            for scoring in self._scorings.values() if name != self._gateway else ():
+                pipeline.attach(scoring)
+            self._pipelines[name] = pipeline
+            if bodies:
+                self._ingest.keep(bodies, {})
+
+    async def _replace_models(self, what: Change) -> None:
+        """A model that has changed scores on until the new one has been proved and takes its place."""
+        if what.models == NOTHING:
+            return
+        await self._tasks.end([MODELS])
+        for name in what.models.gone:
+            for each in (name, f"{name}-shadow"):
+                self._detach(each)
+        self._self.models = {}
+        if self._settings.models:
+            self._tasks.begin(MODELS, self._look_after_models())
+
+    async def _listen_for_hangup(self) -> None:
+        while True:
+            await self._hangup.wait()
+            self._hangup.clear()
+            try:
+                await self.reload("SIGHUP")
+            except ConfigError as error:
+                for mistake in error.mistakes:
+                    log.error("the configuration is refused, and the old one goes on: %s", mistake)  # noqa: TRY400
+            except AgentError as error:
+                log.error("the configuration is not applied: %s", error)  # noqa: TRY400  a line for the operator
+
+    def _say_configuration(self) -> None:
+        """Which configuration runs. One that works is kept as the last good."""
+        mistakes = self._file.mistakes if self._file is not None else ()
+        for mistake in mistakes:
+            log.error("the file is broken, and the last that worked is used: %s", mistake)
+        self._self.say("gateway.configuration", "lastGood" if mistakes else "applied")
+        if self._file is not None:
+            try:
+                self._file.worked()
+            except OSError as error:
+                log.warning("%s: the configuration that works cannot be kept: %s", self._file.good, error.strerror)
 
     # Tasks --------------------------------------------------------------------------------------------------------------
 
     async def _follow(self, source: Source, position: Any) -> None:
         async with aclosing(source.read(position)) as given_by_source:
             async for given in given_by_source:
+                self._power.see(given.readings)
                 self._ingest.take(source, given)
 
-    async def _forward(self, uplink: Uplink) -> None:
-        settings = next(each.settings for each in self._settings.uplinks if each.name == uplink.name)
-        plan = Plan(batch=settings.batch, batch_bytes=settings.batch_bytes)
+    def _hurry(self, failing: bool) -> None:
+        """While the power fails every record is on disk at once, and what is open is saved in the moment in which it begins."""
+        log.warning("the power fails: everything is written at once" if failing else "the power is back")
+        self._writer.hurry = failing
+        if failing:
+            self._ingest.checkpoint()
+
+    async def _forward(self, uplink: Uplink, *, starting: bool = True) -> None:
+        """Deliver for ever. A file of the uplink that is missing ends an agent that is starting, and no other."""
+        settings = self._settings.ways()[uplink.name][0]
+        plan = Plan(first_pause=settings.first_pause, longest_pause=settings.longest_pause)
         chance = Random(secrets.randbits(64))
-        await forward(uplink, self._writer, self._arrivals, self._links[uplink.name], plan, chance)
+        link = self._links[uplink.name]
+        while True:
+            try:
+                await forward(uplink, self._writer, self._arrivals, link, plan, chance, self._stamp)
+            except ConfigError as error:
+                if starting:
+                    raise
+                link.says(REFUSED, str(error))
+                link.turn(MISPLACED + LONGEST_BATCH)
+                await asyncio.sleep(MISPLACED)
 
-    async def _prove(self, settings: ModelSettings) -> None:
-        """Let a model score every machine, once it has been proved; until then and without it the rules go on."""
-        from agent.scoring import prove  # noqa: PLC0415  a gateway without models never loads their runtime
+    async def _look_after_models(self) -> None:
+        """Let models score every machine once they have been proved, and take what is installed; without any the rules go on."""
+        from agent.scoring.models import Models, Wanted  # noqa: PLC0415  a gateway without models never loads their runtime
+        from agent.scoring.shelf import Shelf, shelf_of  # noqa: PLC0415
 
-        try:
-            model = await prove(model_file(settings), settings.sha256, settings.budget, time.perf_counter)
-        except ModelRefused as error:
-            log.error("model %s: %s", settings.name, error)  # noqa: TRY400  a line for the operator, no stack
-            self._self.say(f"gateway.model.{settings.name}", error.word)
-            return
-        self._self.models[settings.name] = model
-        scoring = Scoring(
-            settings.name,
-            model.card.parsed_features(),
-            model,
-            settings.threshold or model.card.threshold,
-            settings.every,
-            shadow=settings.shadow,
-        )
+        wanted = [Wanted(came_with=rooms.came_with(each.name), **vars(each)) for each in self._settings.models]
+        shelf = Shelf(shelf_of(self._settings.store.path))
+        models = Models(wanted, shelf, self._attach, self._detach, self._say_of_model, time.perf_counter)
+        self._self.models = models.running
+        while True:
+            await models.look()
+            await asyncio.sleep(UPKEEP / self._clock.speed)
+
+    def _say_of_model(self, point: str, value: Value) -> None:
+        """A model that begins or ends to score stands in the trail too."""
+        if isinstance(value, str) and self._model_words.get(point) != value:
+            self._model_words[point] = value
+            self._audit.event(point.removeprefix("gateway."), value, "models")
+        self._self.say(point, value)
+
+    def _attach(self, scoring: Scoring) -> None:
+        self._scorings[scoring.name] = scoring
         for machine in self._settings.machines:
             self._pipelines[machine.id].attach(scoring)
+
+    def _detach(self, name: str) -> None:
+        self._scorings.pop(name, None)
+        if bodies := [body for machine in self._settings.machines for body in self._pipelines[machine.id].detach(name)]:
+            self._ingest.keep(bodies, {})
 
     async def _tick(self) -> None:
         """Time, once a second of the agent's own clock, aligned to it."""
@@ -238,12 +479,13 @@ class Agent:
             wait = TICK - clock.now() % TICK
             await asyncio.sleep(wait / clock.speed)
             now, later = clock.now(), clock.monotonic()
-            self._turned = time.monotonic()
             step = (now - wall) - (later - mono)
             if abs(step) > CLOCK_STEP:
                 log.warning("the clock was set by %+.1f s", step)
                 self._self.say("gateway.clock", "stepped")
+                self._arrivals.steps.add()
             self._ingest.tick(now)
+            self._turned = time.monotonic()
             self._self.say("gateway.loopLag", max(0.0, round(later - mono - wait, 4)))
             wall, mono = now, later
             if mono - saved >= self._settings.store.checkpoint:
@@ -254,9 +496,12 @@ class Agent:
         while True:
             await self._writer.tidy(self._stamp())
             self._self.store(self._writer.health)
-            self._self.waiting([await self._writer.backlog(uplink.name) for uplink in self._settings.uplinks])
+            self._self.waiting({name: await self._writer.backlog(name) for name in self._settings.ways()})
             self._self.look_at_models()
-            self._self.process(self._ingest.guard_hits, self._quiet.held)
+            hits = (
+                self._ingest.guard_hits + self._writer.health.guard_hits + sum(link.guard_hits for link in self._links.values())
+            )
+            self._self.process(hits, self._quiet.held)
             for name, link in self._links.items():
                 if link.word:
                     self._self.say(f"gateway.uplink.{name}", link.word)
@@ -265,20 +510,36 @@ class Agent:
     async def _watch_store(self) -> None:
         await self._writer.crashed
 
+    def _parts(self) -> watchdog.Progress:
+        """What must turn over: the pipelines, the disk's thread, every uplink's loop."""
+        progress = watchdog.Progress(time.monotonic)
+        progress.watch("ingest", LOOP_STUCK, lambda: self._turned)
+        progress.watch("store", STORE_STUCK, lambda: self._writer.health.turned)
+        for name in self._links:
+            progress.watch_until(f"uplink {name}", partial(self._due, name))
+        return progress
+
     async def _watch(self, interval: float) -> None:
         """Tell systemd that the agent lives, as long as every part turns over. A dead line or platform stops no part."""
-        progress = watchdog.Progress(time.monotonic)
-        progress.watch("loop", LOOP_STUCK, lambda: self._turned)
-        progress.watch("store", STORE_STUCK, lambda: self._writer.health.turned)
-        for name, link in self._links.items():
-            progress.watch_until(f"uplink {name}", partial(getattr, link, "due"))
         while True:
-            stuck = progress.stuck()
+            stuck = self._progress.stuck()
             if stuck:
                 log.error("no progress in: %s", ", ".join(stuck))
             else:
                 watchdog.notify("WATCHDOG=1")
             await asyncio.sleep(interval / 3)
+
+    def _legs(self) -> list[Leg]:
+        points = {name: pipeline.values() for name, pipeline in self._pipelines.items()}
+        since = {name: pipeline.since() for name, pipeline in self._pipelines.items()}
+        told = {
+            name: {point: Point(value, since[name].get(point, float("nan"))) for point, value in values.items()}
+            for name, values in points.items()
+        }
+        return legs(told.pop(self._gateway), told, self._links.values(), self._self.backlogs, time.monotonic())
+
+    def _due(self, uplink: str) -> float:
+        return self._links[uplink].due
 
     def _status(self) -> dict[str, Any]:
         own = self._pipelines[self._gateway].values()
@@ -292,7 +553,10 @@ class Agent:
             "gateway": self._gateway,
             "at": self._clock.now(),
             "store": self._writer.health.word,
+            "configuration": own.get("gateway.configuration"),
             "made": self._writer.made(),
+            "lost": dict(self._writer.health.status.lost),
+            "legs": self._legs(),
             "sources": words["source"],
             "uplinks": words["uplink"],
             "points": {machine: pipeline.values() for machine, pipeline in self._pipelines.items()},
@@ -309,19 +573,3 @@ def _foreseen(group: BaseExceptionGroup[BaseException]) -> AgentError | None:
             return first
         errors = first if isinstance(first, BaseExceptionGroup) else None
     return None
-
-
-def new_epoch() -> str:
-    """A name for one life of a store."""
-    return secrets.token_hex(8)
-
-
-def model_file(settings: ModelSettings) -> Path:
-    """The configured file, or the model of that name that comes with the agent. Raises ModelRefused when there is none."""
-    if settings.file is not None:
-        return settings.file
-    found = find_spec("models")
-    places = found.submodule_search_locations if found is not None else None
-    if not places:
-        raise ModelRefused("no models came with this installation; name a file", "missing")
-    return Path(next(iter(places))) / settings.name / f"{settings.name}.onnx"

@@ -4,7 +4,7 @@
 
 A failed link is left and opened again after a pause: exponential, full jitter, never long enough to sleep through a recovery. A
 fresh alarm cuts one pause short, once in an outage; after that an alarm waits like everything else, or a storm of them would
-knock without pause.
+knock without pause. A clock that was set cuts it short too: a certificate may have become valid by it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from typing import Any, NoReturn, Protocol
 import msgspec
 
 from agent.errors import ConfigError, Unreachable
-from agent.records import Body, Envelope, Receipt
-from agent.stages.guard import PAN_DIGITS, looks_like_card_data
-from agent.store import LANES
+from agent.records import Body, Envelope, Receipt, Stamp
+from agent.stages.guard import PAN_DIGITS, looks_like_card_data, scrubbed
+from agent.stages.rebase import rebased
+from agent.store import ALARMS, LANES
 from agent.uplinks import Busy, Refused, Uplink
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE = 1.0  # s; the usual outage is a modem that dials again
+FIRST_PAUSE = 0.5  # s; the usual outage is a modem that dials again
 LONGEST_PAUSE = 30.0  # s; what a platform that comes back may have to wait, and half of it on average
 LONGEST_WAIT = 300.0  # s that a platform may ask for: it may be overloaded, it may not switch a gateway off
 LONGEST_BATCH = 900.0  # s that connecting or one batch may take over the slowest line before the loop counts as stuck
@@ -52,8 +53,8 @@ class Plan:
     """How an uplink is served. Times in seconds."""
 
     lanes: tuple[str, ...] = LANES  # the one that matters most first
-    batch: int = 100  # envelopes asked of the store at once
-    batch_bytes: int = 64 * 1024
+    batch: int = 500  # envelopes asked of the store at once; the uplink makes messages of them
+    batch_bytes: int = 256 * 1024
     first_pause: float = FIRST_PAUSE
     longest_pause: float = LONGEST_PAUSE
     look: float = LOOK
@@ -84,6 +85,7 @@ class Arrivals:
     def __init__(self) -> None:
         self.records = Count()
         self.alarms = Count()
+        self.steps = Count()  # of the wall clock
 
     def announce(self, *, alarm: bool) -> None:
         """Records can be read from the store now; `alarm` when there is one among them."""
@@ -160,8 +162,21 @@ class Pauses:
         self._failures = 0
 
 
-async def forward(uplink: Uplink, outbox: Outbox, arrivals: Arrivals, link: Link, plan: Plan, random: Random) -> NoReturn:
-    """Deliver what the store holds and will hold, for ever; cancel it to say goodbye and stop.
+def unstamped() -> Stamp:
+    """A clock that nobody trusts: times stay as they are."""
+    return Stamp(0.0, 0.0, "", synced=False)
+
+
+async def forward(
+    uplink: Uplink,
+    outbox: Outbox,
+    arrivals: Arrivals,
+    link: Link,
+    plan: Plan,
+    random: Random,
+    stamp: Callable[[], Stamp] = unstamped,
+) -> NoReturn:
+    """Deliver what the store holds and will hold, for ever; cancel it to say goodbye and stop. `stamp` tells the time.
 
     Raises ConfigError when the very first attempt to connect does, before the agent has begun its work: a file is missing or no
     good. Later the same mistake is a link that is `refused`: the agent goes on keeping what it hears, and somebody can put the
@@ -170,11 +185,11 @@ async def forward(uplink: Uplink, outbox: Outbox, arrivals: Arrivals, link: Link
     pauses = Pauses(plan.first_pause, plan.longest_pause, random)
     first, hurried = True, False
     while True:
-        heard, delivered, asked = arrivals.alarms.value, link.delivered, 0.0
+        heard, delivered, asked = (arrivals.alarms.value, arrivals.steps.value), link.delivered, 0.0
         try:
             async with uplink:
                 first = False
-                await _deliver(uplink, outbox, arrivals, link, plan)
+                await _deliver(uplink, outbox, arrivals, link, plan, stamp)
         except ConfigError as error:
             if first:
                 raise
@@ -188,14 +203,16 @@ async def forward(uplink: Uplink, outbox: Outbox, arrivals: Arrivals, link: Link
             hurried = False
         pause = max(asked, pauses.next())
         link.turn(pause + LONGEST_BATCH)
-        hurried |= await _pause(pause, arrivals.alarms, heard, may_hurry=not hurried)
+        hurried |= await _pause(pause, arrivals, heard, may_hurry=not hurried)
 
 
-async def _deliver(uplink: Uplink, outbox: Outbox, arrivals: Arrivals, link: Link, plan: Plan) -> NoReturn:
+async def _deliver(
+    uplink: Uplink, outbox: Outbox, arrivals: Arrivals, link: Link, plan: Plan, stamp: Callable[[], Stamp]
+) -> NoReturn:
     """Over one connection. Raises Unreachable when it fails."""
     while True:
         link.turn(LONGEST_BATCH)
-        heard = arrivals.records.value
+        heard, alarms = arrivals.records.value, arrivals.alarms.value
         batch = await _next(uplink.name, outbox, plan)
         if not batch:
             link.says(UP)
@@ -204,12 +221,17 @@ async def _deliver(uplink: Uplink, outbox: Outbox, arrivals: Arrivals, link: Lin
             await outbox.settle(uplink.name, batch[0].lane, batch[0].epoch, Receipt((), held_back, CARD_DATA))
             link.held_back(batch[0].lane, held_back)
         else:
-            receipt = await uplink.send(batch)
+            receipt = await uplink.send(rebased(batch, stamp()), _overtaken(batch, arrivals.alarms, alarms))
             if not receipt.accepted and not receipt.rejected:
                 raise Unreachable("the platform acknowledged nothing of what it was sent")
             await outbox.settle(uplink.name, batch[0].lane, batch[0].epoch, receipt)
             link.settled(batch[0].lane, receipt)
             link.says(UP)
+
+
+def _overtaken(batch: Sequence[Envelope], alarms: Count, heard: int) -> Callable[[], bool]:
+    """Whether an alarm has come that should go before what is left of a batch; none overtakes its own lane."""
+    return lambda: alarms.value > heard and batch[0].lane != ALARMS
 
 
 def guarded(batch: Sequence[Envelope]) -> tuple[int, ...]:
@@ -218,6 +240,9 @@ def guarded(batch: Sequence[Envelope]) -> tuple[int, ...]:
 
 
 def _card_data_in(body: Body) -> bool:
+    """In any text, names among them, and in any number that a sensor has given."""
+    if scrubbed(body)[1]:
+        return True
     waiting: list[Any] = [msgspec.to_builtins(body)]
     while waiting:
         each = waiting.pop()
@@ -254,14 +279,16 @@ async def _idle(uplink: Uplink, records: Count, heard: int, look: float) -> None
         raise Unreachable(losing.result())
 
 
-async def _pause(seconds: float, alarms: Count, heard: int, *, may_hurry: bool) -> bool:
+async def _pause(seconds: float, arrivals: Arrivals, heard: tuple[int, int], *, may_hurry: bool) -> bool:
     """Wait before the next attempt. True when a fresh alarm has cut it short."""
+    alarms, steps = heard
+    ends = [asyncio.create_task(arrivals.steps.beyond(steps))]
+    if may_hurry:
+        ends.append(asyncio.create_task(arrivals.alarms.beyond(alarms)))
     try:
-        async with asyncio.timeout(seconds):
-            if may_hurry:
-                await alarms.beyond(heard)
-                return True
-            await asyncio.sleep(seconds)
-    except TimeoutError:
-        pass
-    return False
+        done, _ = await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for end in ends:
+            end.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
+    return may_hurry and ends[-1] in done

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Protocol
+
+import msgspec
 
 from agent.pipeline import Pipeline
 from agent.records import Alarm, Body, Quality, Reading, Stamp, Value
 from agent.sources import Given, Source
 from agent.stages import Documents
-from agent.stages.guard import looks_like_card_data, number_looks_like_card
+from agent.stages.guard import SHORTEST, looks_like_card_data, refuses
+from agent.store.notes import Changes
 
 log = logging.getLogger(__name__)
 
 SOURCES_TABLE = "sources"
+AHEAD = 60.0  # s that a Reading may be newer than the gateway's own clock; beyond it the clock of its source is wrong
 
 
 class Put(Protocol):
@@ -46,6 +52,7 @@ class Ingest:
         self._put = put
         self._stamp = stamp
         self._announce = announce
+        self._noted: dict[str, dict[str, dict[str, Any] | None]] | None = None  # changes since `note_changes`
         self.guard_hits = 0
         self.unknown_machines = 0
 
@@ -69,28 +76,33 @@ class Ingest:
     def _feed(self, readings: Sequence[Reading]) -> tuple[list[Body], dict[str, set[str]]]:
         bodies: list[Body] = []
         touched: dict[str, set[str]] = {}
+        now = self._stamp().at
         for reading in readings:
             pipeline = self._pipelines.get(reading.machine)
             if pipeline is None:
                 self.unknown_machines += 1
                 continue
-            bodies += pipeline.feed(self._guarded(reading))
+            guarded = self._guarded(reading)
+            if guarded is None:
+                continue
+            if not guarded.at <= now + AHEAD:  # also what is no time at all
+                guarded = msgspec.structs.replace(guarded, at=now, quality=guarded.quality.doubted, reason="clockAhead")
+            bodies += pipeline.feed(guarded)
             touched.setdefault(reading.machine, set()).add(reading.point)
         return bodies, touched
 
-    def _guarded(self, reading: Reading) -> Reading:
-        value = reading.value
-        if isinstance(value, str):
-            hit = len(value) > 12 and looks_like_card_data(value)
-        else:
-            hit = value is not None and value >= 1e12 and number_looks_like_card(value)
-        if not hit:
+    def _guarded(self, reading: Reading) -> Reading | None:
+        """The Reading without anything that looks like card data; None when its very name does."""
+        point, value, reason = reading.point, reading.value, reading.reason
+        if _bears_card_data(point):
+            self.guard_hits += 1
+            log.error("a point of %s has a name that looks like card data; what it says is dropped", reading.machine)
+            return None
+        if not refuses(point, value) and not (reason and _bears_card_data(reason)):
             return reading
         self.guard_hits += 1
-        log.error(
-            "something that looks like card data came at the point %s of %s; it was dropped", reading.point, reading.machine
-        )
-        return Reading(reading.machine, reading.point, None, reading.at, Quality.BAD, "cardData")
+        log.error("something that looks like card data came at the point %s of %s; it was dropped", point, reading.machine)
+        return Reading(reading.machine, point, None, reading.at, Quality.BAD, "cardData")
 
     def tick(self, now: float) -> None:
         """Let time pass in every pipeline."""
@@ -114,13 +126,30 @@ class Ingest:
             changes.update(self._pipelines[machine].changed(points))
         return changes
 
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[Changes]:
+        """What is given to the store as changes from here on, the latest of each name: for whoever reads the disk meanwhile."""
+        self._noted = {}
+        try:
+            yield self._noted
+        finally:
+            self._noted = None
+
     def keep(self, bodies: Sequence[Body], changes: Mapping[str, Documents]) -> asyncio.Future[None]:
         """Put records and notes into the store, and tell those who forward once records are there."""
+        if self._noted is not None:
+            for table, documents in changes.items():
+                self._noted.setdefault(table, {}).update(documents)
         done = self._put(bodies, changes, self._stamp())
         if bodies:
             alarm = any(isinstance(body, Alarm) for body in bodies)
             done.add_done_callback(lambda done: self._announce(alarm=alarm) if _is_on_disk(done) else None)
         return done
+
+
+@lru_cache(maxsize=4_096)
+def _bears_card_data(text: str) -> bool:
+    return len(text) >= SHORTEST and looks_like_card_data(text)
 
 
 def _is_on_disk(done: asyncio.Future[None]) -> bool:

@@ -18,9 +18,11 @@ from enum import StrEnum
 from math import inf
 from typing import Any, Protocol
 
+from msgspec import structs
+
 from agent.records import Body, EventClass, Reading, Severity, Value
 from agent.stages import Documents
-from agent.stages.calendar import Plan
+from agent.stages.calendar import Plan, Visit
 from agent.stages.cash import Cash, Cassette
 from agent.stages.clean import Clean, CleanSettings
 from agent.stages.judge import Judge
@@ -31,6 +33,8 @@ from agent.stages.visits import Visits
 from agent.stages.windows import Windows
 
 PAUSE = 120.0  # s without any Reading or tick: the process was suspended, and nobody observed
+LATEST = 1e11  # s since the epoch: no clock that is right shows the year 5138
+GAP = 31 * 86_400.0  # s without a word in a recorded session that are lived through; a longer gap is passed over
 BACK = 5.0  # s that a tick may lie before the newest one; beyond it the clock was set
 
 
@@ -88,6 +92,7 @@ class Pipeline:
         self._wanted: dict[str, tuple[_Deriving, ...]] = {}  # by point, who derives from it
         self._scores = {scoring.name: Scores(settings.machine, scoring) for scoring in settings.scorings}
         self._saved_scores: dict[str, dict[str, Any]] = {}  # of models that are not attached yet
+        self._forgotten: Documents = {}  # of models that were detached
         self._derived: dict[str, Value] = {}
         self._forwarded = settings.readings
         self._sent: dict[str, Value] = {}
@@ -98,6 +103,11 @@ class Pipeline:
         """What one Reading of this machine brings about."""
         out: list[Body] = []
         at = reading.at
+        if not 0.0 <= at < LATEST:
+            if self._now == -inf:
+                return out  # nobody knows what time it is
+            at = self._now
+            reading = structs.replace(reading, at=at, quality=reading.quality.doubted, reason="noTime")
         if at >= self._due or at >= self._judge.due:
             self._advance(at, out)
         elif at > self._now:
@@ -236,13 +246,14 @@ class Pipeline:
     def changed(self, points: Collection[str] | None = None) -> dict[str, Documents]:
         """What has changed since the last call and must be known again after a restart, by table; of all points or of some."""
         self._windows.advance(self._now)  # closes none: it takes the time over
-        scores: Documents = {}
+        scores, self._forgotten = self._forgotten, {}
         for each in self._scores.values():
             scores.update(each.changed())
         tables = {
             "windows": self._windows.changed(points),
             "alarms": self._judge.changed(),
             "cash": self._cash.changed(),
+            "visits": self._visits.changed(),
             "scores": scores,
             "learned": self._judge.learned() if points is None else {},
         }
@@ -251,42 +262,73 @@ class Pipeline:
     @property
     def tables(self) -> Sequence[str]:
         """Names of the tables that `restore` wants."""
-        return tuple(f"{table} {self.machine}" for table in ("windows", "alarms", "cash", "scores", "learned"))
+        return tuple(f"{table} {self.machine}" for table in ("windows", "alarms", "cash", "visits", "scores", "learned"))
 
     def restore(self, tables: Mapping[str, Mapping[str, dict[str, Any]]], now: float) -> list[Body]:
         """Go on where an earlier run ended; called once, before the first Reading. A window that has ended is returned."""
-        windows, alarms, cash, scores, learned = (dict(tables.get(name, {})) for name in self.tables)
+        windows, alarms, cash, visits, scores, learned = (dict(tables.get(name, {})) for name in self.tables)
         out: list[Body] = [*self._windows.restore(windows, now)]
         self._clean.expect([point for point in self._windows.points if not _MADE_HERE.fullmatch(point)], now)
         self._cash.restore(dict(cash))
+        self._visits.restore(visits, now)
         out += self._judge.restore(dict(alarms), dict(learned), now)
         self._saved_scores = scores
-        for name, each in self._scores.items():
-            self._restore_scores(name, each)
+        for each in self._scores.values():
+            each.restore(scores)
         self._now = now
         self._due = -inf
         return out
 
-    def _restore_scores(self, name: str, scores: Scores) -> None:
-        document = self._saved_scores.pop(name, None)
-        if document is not None:
-            scores.restore(document)
+    def succeed(self, earlier: Pipeline) -> list[Body]:
+        """Take over what an earlier pipeline of the same machine has heard, when settings change in a running agent.
+
+        Called once, after `restore`. Its windows have been restored: nothing is counted in them again.
+        """
+        out: list[Body] = []
+        for reading in earlier._clean.known():
+            cleaned = self._clean.feed(reading)
+            if cleaned is not None:
+                self._conclude(cleaned)
+                out += self._judge.feed(cleaned)
+        return out
 
     def attach(self, scoring: Scoring) -> None:
-        """Ask a model from now on. Models come when they have been proved, which rules do not wait for."""
-        self._scores[scoring.name] = Scores(self.machine, scoring)
-        self._restore_scores(scoring.name, self._scores[scoring.name])
+        """Ask a model from now on. Models come when they have been proved, which rules do not wait for.
+
+        One that takes the place of another of its name takes over its open alarm, and what it has learned of this machine.
+        """
+        before = self._scores.get(scoring.name)
+        scores = self._scores[scoring.name] = Scores(self.machine, scoring)
+        scores.restore(self._saved_scores if before is None else before.documents())
+        self._saved_scores = {key: each for key, each in self._saved_scores.items() if not scores.owns(key)}
         self._due = -inf
 
     def detach(self, name: str) -> list[Body]:
-        """Ask a model no more. An alarm of it that is open ends."""
+        """Ask a model no more. An alarm of it that is open ends, and what it has learned is forgotten."""
         scores = self._scores.pop(name, None)
-        alarm = scores.end(self._now) if scores is not None else None
+        if scores is None:
+            return []
+        self._forgotten |= dict.fromkeys(scores.documents())
+        alarm = scores.end(self._now)
         return [alarm] if alarm is not None else []
+
+    def announce(self, visit: Visit) -> None:
+        """Somebody is expected at the machine. What follows from it comes with the next tick."""
+        self._visits.announce(visit)
+        self._due = -inf
+
+    def withdraw(self, now: float) -> None:
+        """Whoever was announced for `now` is not expected any more."""
+        self._visits.withdraw(now)
+        self._due = -inf
 
     def values(self) -> dict[str, Value]:
         """The newest value of every point, for people to look at."""
         return {**self._clean.values(), **self._derived}
+
+    def since(self) -> dict[str, float]:
+        """When the newest value of every point that was heard began."""
+        return self._clean.since()
 
 
 def replayed(pipeline: Pipeline, moments: Iterable[Sequence[Reading]], step: float = 60.0) -> Iterator[Body]:
@@ -297,7 +339,7 @@ def replayed(pipeline: Pipeline, moments: Iterable[Sequence[Reading]], step: flo
         for reading in readings:
             if reading.machine != pipeline.machine:
                 continue
-            while now is not None and now + step < reading.at:
+            while now is not None and now + step < reading.at <= now + GAP:
                 now += step
                 yield from pipeline.tick(now)
             now = reading.at if now is None else max(now, reading.at)

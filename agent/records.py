@@ -25,6 +25,11 @@ class Quality(StrEnum):
     BAD = "bad"
     STALE = "stale"
 
+    @property
+    def doubted(self) -> Quality:
+        """What is left of it when something about the Reading is in doubt."""
+        return Quality.UNCERTAIN if self is Quality.GOOD else self
+
 
 class EventClass(StrEnum):
     """What kind of attention an Alarm asks for."""
@@ -142,7 +147,31 @@ class Loss(Struct, frozen=True, tag_field="kind", tag="loss", omit_defaults=True
     why: str
 
 
-Body: TypeAlias = Summary | Alarm | Loss | Reading
+class Outcome(StrEnum):
+    """What became of a request."""
+
+    DONE = "done"
+    FAILED = "failed"
+    REFUSED = "refused"
+    INTERRUPTED = "interrupted"
+
+
+class Answer(Struct, frozen=True, tag_field="kind", tag="answer", omit_defaults=True):
+    """What became of one signed request of the platform: exactly one for each that was taken.
+
+    `machine` is the gateway. `interrupted`: the agent ended while the command ran, and how far it came is not known.
+    """
+
+    machine: str
+    at: float
+    request: str
+    command: str
+    outcome: Outcome
+    text: str = ""
+    result: dict[str, Value] | None = None
+
+
+Body: TypeAlias = Summary | Alarm | Loss | Reading | Answer
 
 
 class Stamp(Struct, frozen=True):

@@ -171,6 +171,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "gateway.clock": ("synced", "unsynced", "stepped"),
     "gateway.power": ("mains", "battery"),
     "gateway.run": ("running", "stopped"),
+    "gateway.configuration": ("applied", "refused", "lastGood"),
 }  # fmt: skip
 
 # unit, lowest and highest value that is no nonsense
@@ -205,6 +206,7 @@ _NUMBERS: dict[str, tuple[str, float, float]] = {
     "powerManagement.temperature_c": ("Cel", -55, 125),
     "machine.cash": ("minor units", 0, 1e12),
     "model.{model}.score": ("/", 0, 1),
+    "model.{model}.learned": ("/", 0, 1),
     "model.{model}.drift.{feature}": ("/", 0, 1e6),
     "gateway.backlog.{lane}": ("count", 0, 1e12),
     "gateway.backlogAge": ("s", 0, 1e9),

@@ -130,6 +130,7 @@ EXPLAINED: dict[str, frozenset[str]] = {
     "cableCut": frozenset({"cableCut"}),
 }
 REPEATS = frozenset({"cassetteEmpty", "binFull", "underTemperature"})  # say again what the machine counts or measures rightly
+VISIT = 20 * MINUTE  # s that a visit lasts at most in which a fault may be made
 TAIL = 5 * MINUTE  # after its end, a truth still explains what it left behind
 
 
@@ -162,10 +163,11 @@ def raised(life: Lived) -> Iterator[Alarm]:
     return (alarm for alarm in life.alarms if not alarm.cleared and not alarm.planned and alarm.severity >= 2)
 
 
-def delay(life: Lived, label: Label, told: Callable[[Alarm], bool]) -> float | None:
-    """Seconds from the first evidence to the first such alarm; None when there was none."""
+def delay(life: Lived, label: Label, told: Callable[[Alarm], bool], early: float = 0.0) -> float | None:
+    """Seconds from the first evidence to the first such alarm; None when there was none. It may come `early` seconds too soon:
+    the world calls a cassette manipulated once the visit that did it is over."""
     seen = label.seen if label.seen is not None else label.start
-    times = [alarm.at - seen for alarm in raised(life) if alarm.at >= label.start and told(alarm)]
+    times = [alarm.at - seen for alarm in raised(life) if alarm.at >= label.start - early and told(alarm)]
     return max(0.0, min(times)) if times else None
 
 
@@ -232,7 +234,7 @@ def fault_figures(lives: dict[str, list[Lived]]) -> Iterator[Figure]:
     """Faults: each scenario, as far as it came to pass."""
     for scenario, (name, told) in FAULTS.items():
         delays = [
-            delay(life, label, lambda alarm, told=told: alarm.rule in told.rules)  # type: ignore[misc]
+            delay(life, label, lambda alarm, told=told: alarm.rule in told.rules, VISIT)  # type: ignore[misc]
             for life in lives.get(scenario, ())
             for label in life.truth
             if label.name == name and label.seen is not None

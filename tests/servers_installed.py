@@ -15,6 +15,7 @@ PACKAGES = {
     "mosquitto_sub": "mosquitto-clients",
     "coap-server-openssl": "libcoap3-bin",
     "openssl": "openssl",
+    "chromium": "chromium",
 }
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 

@@ -79,7 +79,8 @@ class Past:
     """Seconds in each word of the points that say what customers get."""
     currency: str = ""
     _open: dict[tuple[str, str], int] = field(default_factory=dict)  # rule and point -> index of the open episode
-    _position: CashPosition | None = None
+    position: CashPosition | None = None
+    """The newest."""
     _moved: Counter[str] | None = None  # notes by unit since the last replenishment: in less out
     _stock: dict[str, int] | None = None  # notes by unit right after it
 
@@ -122,10 +123,10 @@ class Past:
 
     def _cash(self, summary: Summary) -> None:
         """Follow the cassettes from window to window."""
-        last, position = self._position, summary.cash
+        last, position = self.position, summary.cash
         if position is None:
             return
-        self.currency, self._position = position.currency, position
+        self.currency, self.position = position.currency, position
         if last is not None and any(count > last.units.get(unit, count) + STOCKED for unit, count in position.units.items()):
             self.replenishments.append(Replenishment(summary.end, last.units, position.units, self._expected()))
             self._moved, self._stock = Counter(), position.units

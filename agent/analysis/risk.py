@@ -8,18 +8,22 @@
     idle cash               E[(B - D)+]
     newsvendor load         F^-1(c_u / (c_u + c_o)) c_u: cost of a unit that is missing, c_o: of one that lies idle
 
+Where the demand comes from is nobody's business here: a Forecast is any callable that takes a number of days and returns the
+Demand of that time. A model gives its quantiles (`quantile_forecast`), the past foretells without one (`history_forecast`).
+
 Amounts are minor units of one currency.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from math import floor, sqrt
+from itertools import pairwise
+from math import exp, floor, log, sqrt
 from statistics import NormalDist, fmean
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 CENSORED_BELOW = 0.95  # availability: a day on which the machine paid out less than it was asked for is a lower bound
 LEAST_SAMPLES = 8  # past spans that make a distribution
@@ -103,6 +107,130 @@ class SampledDemand:
     def unmet(self, amount: float) -> float:
         """Expected demand beyond `amount`."""
         return fmean(max(0.0, sample - amount) for sample in self.samples)
+
+
+@dataclass(frozen=True)
+class QuantileDemand:
+    """A distribution by some of its quantiles: level (between 0 and 1) -> amount that is not exceeded with that probability.
+
+    Between two levels the amount is taken as linear in the level, below the lowest it falls linearly to nothing at level 0,
+    and beyond the highest it has an exponential tail as steep as the last two levels are. So P(cash-out) is more than 0
+    however much cash there is. Quantiles that cross are sorted; a negative amount is none.
+    """
+
+    quantiles: Mapping[float, float]
+
+    def __post_init__(self) -> None:
+        levels = sorted(self.quantiles)
+        if len(levels) < 2 or not 0.0 < levels[0] <= levels[-1] < 1.0:
+            raise ValueError(f"quantiles: expected two levels or more between 0 and 1, got {levels}")
+        amounts = sorted(max(0.0, float(amount)) for amount in self.quantiles.values())
+        if not all(amount < float("inf") for amount in amounts):  # NaN is none either
+            raise ValueError("quantiles: expected finite amounts")
+        object.__setattr__(self, "quantiles", dict(zip(levels, amounts, strict=True)))
+
+    @property
+    def _points(self) -> list[tuple[float, float]]:
+        return [(0.0, 0.0), *self.quantiles.items()]
+
+    @property
+    def _tail(self) -> float:
+        """Mean of what lies beyond the highest quantile, given that it is exceeded."""
+        (low, less), (high, more) = list(self.quantiles.items())[-2:]
+        return (more - less) / log((1.0 - low) / (1.0 - high))
+
+    @property
+    def mean(self) -> float:
+        """The area under the quantiles."""
+        level, amount = self._points[-1]
+        inner = sum((high - low) * (less + more) / 2.0 for (low, less), (high, more) in pairwise(self._points))
+        return inner + (1.0 - level) * (amount + self._tail)
+
+    def probability_above(self, amount: float) -> float:
+        """Of more than `amount`."""
+        level, highest = self._points[-1]
+        if amount >= highest:
+            tail = self._tail
+            return (1.0 - level) * exp((highest - amount) / tail) if tail > 0.0 else 0.0
+        for (low, less), (high, more) in reversed(list(pairwise(self._points))):
+            if less <= amount < more:
+                return 1.0 - low - (high - low) * (amount - less) / (more - less)
+        return 1.0
+
+    def quantile(self, level: float) -> float:
+        """What is not exceeded with probability `level`."""
+        highest, amount = self._points[-1]
+        if level > highest:
+            return amount + self._tail * log((1.0 - highest) / (1.0 - level))
+        for (low, less), (high, more) in pairwise(self._points):
+            if level <= high:
+                return less + (more - less) * (level - low) / (high - low)
+        return amount
+
+    def unmet(self, amount: float) -> float:
+        """Expected demand beyond `amount`: the area under the quantiles above it."""
+        level, highest = self._points[-1]
+        beyond = max(amount, highest)
+        total = (
+            self.probability_above(beyond) * self._tail if amount >= highest else (1.0 - level) * (highest - amount + self._tail)
+        )
+        for (low, less), (high, more) in pairwise(self._points):
+            if more <= amount:
+                continue
+            start = max(less, amount)
+            share = (high - low) * (more - start) / (more - less) if more > less else high - low
+            total += share * ((start + more) / 2.0 - amount)
+        return total
+
+
+Forecast: TypeAlias = Callable[[float], Demand | None]
+"""Days from now on (more than 0, parts of a day among them) -> the demand of all of them together; None when it is not known."""
+
+
+def quantile_forecast(by_days: Mapping[int, Mapping[float, float]]) -> Forecast:
+    """A forecast out of a model's cumulative quantiles: number of days -> level -> what those days ask for together.
+
+    All numbers of days have the same levels. Between two of them an amount is taken as linear in the days, before the first
+    too (nothing is asked in no time); beyond the last the forecast is not known. Raises ValueError when the levels differ.
+    """
+    levels = {tuple(sorted(quantiles)) for quantiles in by_days.values()}
+    if len(levels) != 1 or min(by_days, default=0) < 1:
+        raise ValueError("quantiles: expected the same levels for each number of days, and 1 day or more")
+    (wanted,) = levels
+    known = sorted(by_days)
+
+    def forecast(days: float) -> Demand | None:
+        if not 0.0 < days <= known[-1]:
+            return None
+        after = next(each for each in known if each >= days)
+        before = max((each for each in known if each < after), default=0)
+        nothing = dict.fromkeys(wanted, 0.0)
+        low, high, part = by_days.get(before, nothing), by_days[after], (days - before) / (after - before)
+        return QuantileDemand({level: low[level] + (high[level] - low[level]) * part for level in wanted})
+
+    return forecast
+
+
+def history_forecast(past: Sequence[DayOfDemand], first: date) -> Forecast:
+    """The fallback: what past spans of as many days foretell (`demand_from`)."""
+    return lambda days: demand_from(past, first, days)
+
+
+def lasts_until(cash: float, forecast: Forecast, level: float, longest: int = 56) -> float | None:
+    """Days until the cash is gone if no more is asked than with probability `level`; None when it lasts longer than is known.
+
+    With 0.5 that is days-to-empty as people plan with it, with 0.95 the cautious one that an alarm wants.
+    """
+    before = 0.0
+    for days in range(1, longest + 1):
+        demand = forecast(float(days))
+        if demand is None:
+            return None
+        asked = demand.quantile(level)
+        if asked > cash:
+            return days - 1 + max(0.0, cash - before) / (asked - before) if asked > before else float(days)
+        before = asked
+    return None
 
 
 @dataclass(frozen=True)

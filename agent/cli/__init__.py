@@ -11,7 +11,26 @@ from importlib import import_module
 from agent import __version__
 from agent.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, AgentError, ConfigError
 
-COMMANDS = ("run", "check", "demo", "receive", "history", "status", "record", "replay", "probe")
+COMMANDS = (
+    "run",
+    "check",
+    "config",
+    "probe",
+    "demo",
+    "receive",
+    "history",
+    "analyse",
+    "replay",
+    "record",
+    "status",
+    "doctor",
+    "reload",
+    "model",
+    "store",
+    "control",
+    "backup",
+    "restore",
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""`atm-agent model …`: look at a model file, prove it, ask it, put it on this gateway's shelf, and go back."""
+"""`atm-agent model …`: look at a model file, prove it, ask it, put it on this gateway's shelf, go back, have it learn again."""
 
 from __future__ import annotations
 
@@ -8,49 +8,57 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.cli.span import CONFIG
+from agent.cli.table import columns, rows
 from agent.errors import EXIT_FAILED, EXIT_OK, AgentError, ModelRefused
 
 if TYPE_CHECKING:
-    from agent.scoring.session import LoadedModel
+    from agent.scoring.learning import AnyModel
     from agent.scoring.shelf import Row, Shelf
-
-MISSING = ("", "nan", "null", "none")  # what stands for a missing value in a CSV file
+    from agent.stages.score import Score
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "model",
-        help="look at a model, prove it, ask it, install it, go back",
+        help="look at a model, prove it, ask it, install it, go back, have it learn again",
         description="Look at a model file, prove it as the agent would, ask it, or put it on this gateway's shelf. A running "
-        "agent takes what is installed within seconds; a model that it refuses changes nothing.",
+        "agent takes what is installed or ordered within seconds; a model that it refuses changes nothing.",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     inspect = _add(actions, "inspect", "print a file's card; runs nothing of it", file=True)
     verify = _add(actions, "verify", "prove a file in a child process; exit status 1 when the agent would refuse it", file=True)
     score = _add(actions, "score", "score the rows of a CSV file, with what drives each score", file=True)
     score.add_argument("csv", type=Path, metavar="CSV", help="a column a feature, named in the first line; blank is missing")
+    score.add_argument(
+        "--train-rows", type=int, metavar="N", help="of a model that learns: rows to learn from (default: its card's window)"
+    )
     install = _add(actions, "install", "put a file on the shelf of this gateway", file=True)
     rollback = _add(actions, "rollback", "go back to the model that was current before")
     rollback.add_argument("name", metavar="NAME", help="as in the configuration")
     listing = _add(actions, "list", "what is on the shelf of this gateway")
+    commission = _add(actions, "commission", "have a model learn again what is usual at a machine")
+    commission.add_argument("name", metavar="NAME", help="as in the configuration")
+    commission.add_argument(
+        "--machine", action="append", metavar="ID", default=[], help="may be given more than once (default: every machine)"
+    )
     for each in (verify, install):
         each.add_argument("--sha256", metavar="HEX", help="the file's hash, as whoever made it told you")
         each.add_argument("--key", type=Path, action="append", metavar="PEM", default=[], help="a key that may sign models")
         each.add_argument("--budget", type=float, default=0.05, metavar="SECONDS", help="a score may take (default: %(default)s)")
     for each in (install, rollback):
         each.add_argument("--shadow", action="store_true", help="beside the current one: its scores are kept and raise nothing")
-    for each in (install, rollback, listing):
+    for each in (install, rollback, listing, commission):
         each.add_argument(
             "--config", type=Path, default=CONFIG, metavar="FILE", help="the agent's configuration (default: %(default)s)"
         )
         each.add_argument("--shelf", type=Path, metavar="DIR", help="the directory of the shelf itself, instead of --config")
-    for each in (inspect, verify, score, listing):
+    for each in (inspect, verify, score, listing, commission):
         each.add_argument("--json", action="store_true", help="JSON instead of a table")
 
 
@@ -65,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     """Run one action. Raises AgentError with one line that names the thing and the remedy."""
     actions: dict[str, Callable[[argparse.Namespace], int]] = {
         "inspect": _inspect, "verify": _verify, "score": _score, "install": _install, "rollback": _roll_back, "list": _list,
+        "commission": _commission,
     }  # fmt: skip
     return actions[args.action](args)
 
@@ -138,7 +147,7 @@ def _verify(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _proved(args: argparse.Namespace) -> LoadedModel:
+def _proved(args: argparse.Namespace) -> AnyModel:
     from agent.scoring import prove
 
     if args.sha256 is not None and (len(args.sha256) != 64 or set(args.sha256) - set("0123456789abcdef")):
@@ -157,43 +166,47 @@ def _score(args: argparse.Namespace) -> int:
     writer = None if args.json else csv.writer(sys.stdout)
     if writer is not None:
         writer.writerow(("score", "class", "drivers"))
-    for number, row in _rows(args.csv, model.card.features):
-        score = model(row)
-        if score is None:
-            raise AgentError(f"{args.csv}:{number}: the model gives no score: {model.error}")
+    for score in _scores(model, args.csv, args.train_rows):
         if writer is None:
-            print(json.dumps({"score": score.value, "class": score.attack, "drivers": score.drivers}))
+            print(json.dumps(_told(score)))
         else:
-            writer.writerow((f"{score.value:.6f}", score.attack or "", " ".join(score.drivers)))
+            row = (f"{score.value:.6f}", score.attack or "", " ".join(score.drivers)) if score else ("", "", "")
+            writer.writerow(row)
     return EXIT_OK
 
 
-def _rows(path: Path, features: tuple[str, ...]) -> Iterator[tuple[int, list[float]]]:
-    """Line number and features, in the model's order, of every row. Raises AgentError."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = csv.reader(file)
-            header = next(lines, [])
-            lacking = [feature for feature in features if feature not in header]
-            if lacking:
-                raise AgentError(f"{path}:1: has no column {lacking[0]!r} ({len(lacking)} of {len(features)} are lacking)")
-            columns = [header.index(feature) for feature in features]
-            for line in lines:
-                yield lines.line_num, [_number(path, lines.line_num, header[at], line, at) for at in columns]
-    except OSError as error:
-        raise AgentError(f"{path}: {error.strerror}; name a CSV file that this user may read") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise AgentError(f"{path}: is no CSV file ({error})") from error
+def _told(score: Score | None) -> dict[str, Any]:
+    if score is None:
+        return {"score": None}
+    return {"score": score.value, "class": score.attack, "drivers": score.drivers, "contributions": score.contributions}
 
 
-def _number(path: Path, number: int, name: str, line: list[str], at: int) -> float:
-    text = line[at].strip() if at < len(line) else ""
-    if text.lower() in MISSING:
-        return float("nan")
+def _scores(model: AnyModel, path: Path, train_rows: int | None) -> Iterator[Score | None]:
+    """Of every row; None for those that were learned from. Raises AgentError."""
+    from agent.scoring.session import LoadedModel
+
+    if isinstance(model, LoadedModel):
+        if train_rows is not None:
+            raise AgentError(f"--train-rows: {model.card.name} has learned all it knows; leave it out")
+        for number, row in rows(path, model.card.features):
+            score = model(row)
+            if score is None:
+                raise AgentError(f"{path}:{number}: the model gives no score: {model.error}")
+            yield score
+        return
+    features = columns(path, model.card.features)
+    window = model.card.window if train_rows is None else train_rows
     try:
-        return float(text)
-    except ValueError:
-        raise AgentError(f"{path}:{number}: {name}: expected a number, got {text!r}; leave it blank when it is missing") from None
+        watch = model.watch(features, 1.0, window)
+    except ValueError as error:
+        raise AgentError(f"--train-rows: {error}") from error
+    number = 0
+    for step, (number, row) in enumerate(rows(path, features)):
+        yield watch(row, float(step))
+        if problem := watch.error or model.error:
+            raise AgentError(f"{path}:{number}: {problem}")
+    if watch.baseline is None:
+        raise AgentError(f"{path}:{number}: ends within the {window} rows to learn from; set --train-rows")
 
 
 # The shelf --------------------------------------------------------------------------------------------------------------
@@ -233,6 +246,31 @@ def _list(args: argparse.Namespace) -> int:
     if not rows:
         print("nothing is installed; the models that came with the agent are in use")
     return EXIT_OK
+
+
+def _commission(args: argparse.Namespace) -> int:
+    from agent import config
+
+    machines = args.machine
+    if args.shelf is None:
+        settings = config.load(args.config)
+        _known(f"{args.config}: models", "NAME", [args.name], [each.name for each in settings.models])
+        _known(f"{args.config}: machines", "--machine", machines, [each.id for each in settings.machines])
+        machines = machines or [each.id for each in settings.machines]
+    elif not machines:
+        raise AgentError("--machine: name at least one machine, or give the configuration that names them all")
+    _shelf(args).order(args.name, machines, time.time_ns())
+    if args.json:
+        print(json.dumps({"name": args.name, "machines": machines}))
+    for machine in () if args.json else machines:
+        print(f"{args.name} learns again what is usual at {machine}; model.{args.name}.learned tells how far it is")
+    return EXIT_OK
+
+
+def _known(where: str, what: str, given: Iterable[str], known: Sequence[str]) -> None:
+    for each in given:
+        if each not in known:
+            raise AgentError(f"{what}: {each!r} is not configured; {where} has {', '.join(known) or 'none'}")
 
 
 def _shelf(args: argparse.Namespace) -> Shelf:

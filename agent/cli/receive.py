@@ -45,6 +45,7 @@ def add_parser(subparsers: Any) -> None:
     ways = receive.add_subparsers(dest="way", required=True, metavar="(coap|mqtt)")
     coap = ways.add_parser("coap", help="listen as a CoAP server")
     coap.add_argument("--bind", type=address, default=("127.0.0.1", COAP_PORT), metavar="HOST:PORT", help="port 0: any free one")
+    coap.add_argument("--oscore", type=Path, metavar="DIR", help="hear only who has a security context there, one a gateway")
     mqtt = ways.add_parser("mqtt", help="subscribe at an MQTT broker")
     mqtt.add_argument("url", metavar="URL", help="mqtt:// or mqtts:// host[:port]")
     mqtt.add_argument("--topic", default="atm/+/+", help="topic filter (default: %(default)s)")
@@ -134,7 +135,7 @@ def _coap(args: argparse.Namespace, intake: Intake) -> str:
             loop.add_signal_handler(number, stop.set)
         if args.duration is not None:
             loop.call_later(args.duration, stop.set)
-        await coap.serve(intake, host, port, ready, stop)
+        await coap.serve(intake, host, port, ready, stop, args.oscore)
 
     try:
         asyncio.run(main())
@@ -144,6 +145,8 @@ def _coap(args: argparse.Namespace, intake: Intake) -> str:
         if listening:
             return why
         raise AgentError(why) from None
+    except ValueError as error:
+        raise AgentError(f"--oscore {error}") from None
     return ""
 
 

@@ -6,9 +6,12 @@ import argparse
 import asyncio
 import logging
 import sys
+from pathlib import Path
 
-from agent import config
 from agent.clock import Clock, ScaledClock, SystemClock
+from agent.config.file import ConfigurationFile
+from agent.config.settings import Settings
+from agent.errors import ConfigError
 from agent.quiet import Quiet
 
 
@@ -19,7 +22,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="run the agent",
         description="Run the agent in the foreground until SIGTERM or SIGINT.",
     )
-    parser.add_argument("config", metavar="CONFIG", help="the YAML file")
+    parser.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
+    parser.add_argument("--good", metavar="FILE", type=Path, help="keep a copy of the configuration that works here")
+    parser.add_argument("--fall-back", action="store_true", help="start with that copy when CONFIG is broken, instead of ending")
     simulated = parser.add_argument_group(
         "simulated time", "for life beside a simulated machine that runs faster than the world; never on a gateway"
     )
@@ -30,14 +35,28 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Load, wire, run."""
-    settings = config.load(args.config)
+    file = ConfigurationFile(args.config, args.good)
+    settings = _read(file, fall_back=args.fall_back)
     handler, quiet = logging.StreamHandler(sys.stderr), Quiet()
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))  # the journal knows the time
     handler.addFilter(quiet)
     logging.basicConfig(handlers=[handler], level=settings.gateway.log.upper())
     from agent.app import Agent
 
-    return asyncio.run(Agent(settings, _clock(args), quiet).run())
+    return asyncio.run(Agent(settings, _clock(args), quiet, file).run())
+
+
+def _read(file: ConfigurationFile, *, fall_back: bool) -> Settings:
+    if fall_back:
+        return file.read_or_last_good()
+    try:
+        return file.read()
+    except ConfigError as error:
+        if file.good is None or not file.good.exists():
+            raise
+        raise ConfigError(
+            [*error.mistakes, f"{file.path}: the last that worked is {file.good}; --fall-back starts with it"]
+        ) from None
 
 
 def _clock(args: argparse.Namespace) -> Clock:

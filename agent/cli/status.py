@@ -23,6 +23,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("config", metavar="CONFIG", help="the YAML file that the agent runs with")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--follow", action="store_true", help="go on, one object a second")
+    parser.add_argument("--watch", action="store_true", help="the same as a table that stays in its place")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,21 +45,24 @@ async def _print(directory: Path, args: argparse.Namespace) -> int:
             if args.json:
                 print(json.dumps(status), flush=True)
             else:
-                _table(status)
-            if not args.follow:
+                _table(status, clear=args.watch)
+            if not (args.follow or args.watch):
                 break
     return EXIT_OK
 
 
-def _table(status: dict[str, Any]) -> None:
+def _table(status: dict[str, Any], *, clear: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
+    if clear:
+        console.clear()
     head = Table(show_header=False, box=None)
-    for key in ("gateway", "store", "sources", "uplinks", "models", "backlog", "made", "rss_mb", "cpu_s"):
+    for key in ("gateway", "configuration", "backlog", "made", "card", "rss_mb", "cpu_s"):
         head.add_row(key, _text(status[key]))
     console.print(head)
+    console.print(_legs(status["legs"], status["at"]))
     for machine, points in status["points"].items():
         table = Table(title=machine, title_justify="left")
         table.add_column("point")
@@ -66,6 +70,30 @@ def _table(status: dict[str, Any]) -> None:
         for name, value in sorted(points.items()):
             table.add_row(name, "no answer" if value is None else f"{value:g}" if isinstance(value, float) else str(value))
         console.print(table)
+
+
+def _legs(legs: list[dict[str, Any]], now: float) -> Any:
+    """The way from a sensor to the platform, a row a leg."""
+    from rich.table import Table
+
+    table = Table(title="from sensor to platform", title_justify="left")
+    for heading in ("leg", "name", "state", "for", "numbers"):
+        table.add_column(heading)
+    for leg in legs:
+        age = "-" if leg["since"] is None else _span(now - leg["since"])
+        numbers = ", ".join(f"{name} {value:g}" for name, value in leg["numbers"].items())
+        why = f" ({leg['why']})" if leg["why"] else ""
+        table.add_row(leg["leg"], leg["name"], leg["state"] + why, age, numbers, style="" if leg["good"] else "bold red")
+    return table
+
+
+def _span(seconds: float) -> str:
+    """A time in the two units that matter."""
+    whole = max(0, int(seconds))
+    for unit, size, smaller, small in (("d", 86_400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // small} {smaller}"
+    return f"{whole} s"
 
 
 def _text(value: Any) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from agent.config.schema import BAD, Document
-from agent.config.settings import RulesSettings, Settings, SourceSettings, UplinkSettings
-from agent.settings import Name
+from agent.config.settings import RulesSettings, Settings, SourceSettings, UplinkSettings, check_pauses
+from agent.settings import Duration, Name
 from agent.sources import SOURCES
 from agent.stages.rules import Condition, Rule
 from agent.uplinks import UPLINKS
@@ -76,6 +76,12 @@ class _SourceHead:
 class _UplinkHead:
     name: Name
     kind: str
+    fallback_for: str = ""
+    first_pause: Duration = 0.5
+    longest_pause: Duration = 30.0
+
+    def __post_init__(self) -> None:
+        check_pauses(self.first_pause, self.longest_pause)
 
 
 class _Configuration(Document):
@@ -118,6 +124,7 @@ class _Configuration(Document):
             if machines_read and source.machine not in machines:
                 known = ", ".join(machines)
                 self.note(f"sources[{index}].machine", f"no machine {source.machine!r} is configured; known are {known}")
+        self._check_fallbacks(settings)
         for name in settings.clean.limits:
             if point(name) is None:
                 self.note(f"clean.limits.{name}", _no_such_point(name))
@@ -133,6 +140,15 @@ class _Configuration(Document):
         for index, name in enumerate(names):
             if name in names[:index]:
                 self.note(f"{path}[{index}].{key}", f"{name!r} is taken by another; names are given once")
+
+    def _check_fallbacks(self, settings: Settings) -> None:
+        """Each stands in for an uplink that is none itself."""
+        preferred = [uplink.name for uplink in settings.uplinks if not uplink.fallback_for]
+        for index, uplink in enumerate(settings.uplinks):
+            if uplink.fallback_for and uplink.fallback_for not in preferred:
+                known = ", ".join(preferred) or "none"
+                message = f"no uplink {uplink.fallback_for!r} that is no fallback itself; known are {known}"
+                self.note(f"uplinks[{index}].fallback_for", message)
 
     def check_rules(self, rules: Sequence[Rule], path: str) -> None:
         """Conditions name points and words that exist."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from math import isfinite
@@ -25,6 +26,10 @@ SIZE_UNITS = {
     "TB": 10**12,
     "TiB": 1024**4,
 }
+CREDENTIAL = "credential:"
+CREDENTIALS = "/run/credentials/atm-agent.service"  # where systemd puts them for the unit of this name (systemd.exec(5))
+CREDENTIAL_PREFIX = "secret_"  # the unit loads a whole directory under this name
+_CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
 
 
@@ -74,12 +79,21 @@ def _name(node: yaml.ScalarNode) -> str:
     return str(node.value)
 
 
+def _path(node: yaml.ScalarNode) -> Path:
+    name = node.value.removeprefix(CREDENTIAL)
+    if name == node.value:
+        return Path(node.value)
+    if not _CREDENTIAL_NAME.fullmatch(name):
+        raise ValueError(f"expected {CREDENTIAL}NAME, the name of a file in /etc/atm-agent/credentials, got {node.value!r}")
+    return Path(os.environ.get("CREDENTIALS_DIRECTORY", CREDENTIALS)) / f"{CREDENTIAL_PREFIX}{name}"
+
+
 SCALARS: dict[Any, Callable[[yaml.ScalarNode], Any]] = {
     str: lambda node: str(node.value),
     int: _integer,
     float: _number,
     bool: _boolean,
-    Path: lambda node: Path(node.value),
+    Path: _path,
     "duration": lambda node: duration(node.value),
     "size": lambda node: size(node.value),
     "name": _name,

@@ -10,12 +10,15 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from agent.pipeline import Forwarded
+from agent.scrape import parse as address_of
 from agent.settings import Duration, Name, Size
 from agent.stages.calendar import Plan, Visit, weekly
 from agent.stages.cash import Cassette
 from agent.stages.clean import CleanSettings
+from agent.stages.features import parse
 from agent.stages.rules import Rule
 from agent.vocabulary import UNIT_ID
+from agent.web.settings import WebSettings
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,15 @@ class GatewaySettings:
     runtime: Path = Path("/run/atm-agent")
     """Directory of the status socket; on a file system in memory."""
     log: Literal["debug", "info", "warning", "error"] = "info"
+    metrics: str = ""
+    """Where a collector on this machine finds /metrics and /healthz: 127.0.0.1:9464. Nothing listens without it."""
+
+    def __post_init__(self) -> None:
+        if self.metrics:
+            try:
+                address_of(self.metrics)
+            except ValueError as error:
+                raise ValueError(f"metrics: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -151,6 +163,23 @@ class UplinkSettings:
     name: Name
     kind: str
     settings: Any
+    fallback_for: str = ""
+    """The uplink that this one stands in for when it fails: one cursor for both. Without it, this one delivers everything too."""
+    first_pause: Duration = 0.5
+    """Of the back-off: a random time up to this after the first failure, up to twice as much after the next …"""
+    longest_pause: Duration = 30.0
+    """… and never more than this."""
+
+    def __post_init__(self) -> None:
+        check_pauses(self.first_pause, self.longest_pause)
+
+
+def check_pauses(first_pause: float, longest_pause: float) -> None:
+    """Raises ValueError."""
+    if not 0.01 <= first_pause <= 300:
+        raise ValueError("first_pause: expected 10ms to 5m")
+    if not first_pause <= longest_pause <= 3600:
+        raise ValueError(f"longest_pause: expected {first_pause:g}s, which is first_pause, to 1h")
 
 
 @dataclass(frozen=True)
@@ -186,9 +215,16 @@ class ModelSettings:
     """Without it, the model of this name that comes with the agent."""
     sha256: str | None = None
     """Only this very file is accepted."""
+    keys: tuple[Path, ...] = ()
+    """Ed25519 public keys (PEM); only a file that one of them has signed is accepted."""
     threshold: float | None = None
     """Of the alarm; without it, the card's."""
-    every: Duration = 5.0
+    every: Duration | None = None
+    """Between two scores; without it, the card's."""
+    features: tuple[str, ...] = ()
+    """What a model that learns at the machine watches; without any, what its card names."""
+    window: Duration | None = None
+    """So long it learns before it scores; without it, the card's."""
     shadow: bool = False
     """Scores are recorded and raise nothing."""
     budget: Duration = 0.05
@@ -199,8 +235,13 @@ class ModelSettings:
             raise ValueError(f"threshold: expected more than 0 and at most 1, got {self.threshold}")
         if self.sha256 is not None and (len(self.sha256) != 64 or set(self.sha256) - set("0123456789abcdef")):
             raise ValueError("sha256: expected 64 hexadecimal digits in lower case")
-        if not 1 <= self.every <= 3600:
+        if self.every is not None and not 1 <= self.every <= 3600:
             raise ValueError(f"every: expected 1s to 1h, got {self.every:g}s")
+        for text in self.features:
+            try:
+                parse(text)
+            except ValueError as error:
+                raise ValueError(f"features: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -236,6 +277,14 @@ class StoreSettings:
 
 
 @dataclass(frozen=True)
+class ControlSettings:
+    """Whose requests this gateway takes (docs/control.md)."""
+
+    keys: tuple[Path, ...] = ()
+    """The operator's public keys, Ed25519 in PEM. Without any, it takes none."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """One configuration file."""
 
@@ -248,3 +297,10 @@ class Settings:
     models: tuple[ModelSettings, ...] = ()
     store: StoreSettings = field(default_factory=StoreSettings)
     uplinks: tuple[UplinkSettings, ...] = ()
+    control: ControlSettings = field(default_factory=ControlSettings)
+    web: WebSettings | None = None
+
+    def ways(self) -> dict[str, tuple[UplinkSettings, ...]]:
+        """The uplinks that have a cursor, by name, each with those that stand in for it behind it."""
+        preferred = [each for each in self.uplinks if not each.fallback_for]
+        return {each.name: (each, *(other for other in self.uplinks if other.fallback_for == each.name)) for each in preferred}

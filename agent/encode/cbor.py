@@ -26,8 +26,8 @@ def decode(payload: bytes) -> list[Envelope]:
     """The envelopes of a batch. Raises Undecodable, whatever the bytes are."""
     check_size(payload)
     try:
-        value = _loads(payload)
-        _check_plain(value)
+        value = loads(payload)
+        check_plain(value)
         return unpack(msgspec.convert(value, Batch))
     except Undecodable:
         raise
@@ -35,7 +35,8 @@ def decode(payload: bytes) -> list[Envelope]:
         raise Undecodable(complaint(error)) from None
 
 
-def _loads(payload: bytes) -> Any:
+def loads(payload: bytes, *, text_keys: bool = True) -> Any:
+    """One item, and nothing behind it. Raises Undecodable or what the decoder raises."""
     rest = io.BytesIO(payload)
     decoder = cbor2.CBORDecoder(
         rest,
@@ -43,7 +44,7 @@ def _loads(payload: bytes) -> Any:
         semantic_decoders=TAGS,
         max_depth=MAX_DEPTH,
         allow_duplicate_keys=False,
-        strict_hashable_types=True,
+        strict_hashable_types=text_keys,
     )
     value = decoder.decode()
     try:
@@ -62,8 +63,8 @@ TAGS = dict.fromkeys(
 )  # those that the decoder would act on by itself; all others reach its tag_hook
 
 
-def _check_plain(value: Any) -> None:
-    """Only what JSON has too, for the platform may write it down as JSON: NaN and infinity are no numbers there."""
+def check_plain(value: Any) -> None:
+    """Raises Undecodable for what JSON lacks, NaN and infinity too: the platform may write a batch down as JSON."""
     waiting = [value]
     while waiting:
         each = waiting.pop()

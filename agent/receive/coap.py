@@ -7,18 +7,17 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiocoap
 import aiocoap.error
 import aiocoap.resource
 
-from agent.encode import ENCODINGS, MAX_BYTES, Undecodable
+from agent.encode import BY_CONTENT_FORMAT, ENCODINGS, MAX_BYTES, Undecodable
 from agent.receive.intake import STATUS, Intake
 
 logging.getLogger("coap-server").setLevel(logging.ERROR)  # aiocoap warns of every odd datagram
-
-BY_FORMAT = {encoding.content_format: encoding for encoding in ENCODINGS.values()}
 
 
 class _Inbox(aiocoap.resource.Resource):  # type: ignore[misc]  # aiocoap publishes no types
@@ -38,11 +37,13 @@ class _Inbox(aiocoap.resource.Resource):  # type: ignore[misc]  # aiocoap publis
 
     async def render_post(self, request: Any) -> Any:
         path = list(request.opt.uri_path)
-        encoding = BY_FORMAT.get(request.opt.content_format)
+        if getattr(request.remote, "gateway", None) not in (None, *path):
+            return aiocoap.Message(code=aiocoap.FORBIDDEN, payload=b"the security context is another gateway's")
+        encoding = BY_CONTENT_FORMAT.get(request.opt.content_format)
         if len(path) < 2:
             return aiocoap.Message(code=aiocoap.NOT_FOUND, payload=b"POST to /{gateway}/{lane}")
         if encoding is None and path[-1] != STATUS:
-            known = ", ".join(str(each) for each in BY_FORMAT)
+            known = ", ".join(str(each) for each in BY_CONTENT_FORMAT)
             return aiocoap.Message(code=aiocoap.UNSUPPORTED_CONTENT_FORMAT, payload=f"expected {known}".encode())
         try:
             self._intake.take(encoding or ENCODINGS["json"], request.payload, path)
@@ -54,8 +55,12 @@ class _Inbox(aiocoap.resource.Resource):  # type: ignore[misc]  # aiocoap publis
         return aiocoap.Message(code=aiocoap.CHANGED)
 
 
-async def serve(intake: Intake, host: str, port: int, ready: Callable[[str], None], stop: asyncio.Event) -> None:
+async def serve(
+    intake: Intake, host: str, port: int, ready: Callable[[str], None], stop: asyncio.Event, oscore: Path | None = None
+) -> None:
     """Take batches until told to stop. `ready` is given the URL, with the real port when `port` is 0.
+
+    With `oscore`, a directory of security contexts, nobody else is heard; raises ValueError when it is none.
 
     Raises OSError when the address cannot be listened on, or when what came in cannot be written down.
     """
@@ -66,12 +71,23 @@ async def serve(intake: Intake, host: str, port: int, ready: Callable[[str], Non
         stop.set()
 
     port = _bindable(host, port)
-    context = await aiocoap.Context.create_server_context(_Inbox(intake, fail), bind=(host, port), transports=["udp6"])
+    site: Any = _Inbox(intake, fail)
+    contexts: dict[str, Any] = {}
+    if oscore is not None:
+        from agent.receive.oscore import Guarded, open_contexts  # noqa: PLC0415  loads what only this wants
+
+        contexts = open_contexts(oscore)
+        site = Guarded(site, contexts)
+    context = await aiocoap.Context.create_server_context(site, bind=(host, port), transports=["udp6"])
     try:
         ready(f"coap://{f'[{host}]' if ':' in host else host}:{port}")
         await stop.wait()
     finally:
         await context.shutdown()
+        if contexts:
+            from agent.receive.oscore import close_contexts  # noqa: PLC0415
+
+            close_contexts(contexts)
     if failed:
         raise failed[0]
 

@@ -17,14 +17,13 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.encode import ENCODINGS, MAX_BYTES, Encoding, Undecodable
+from agent.encode import BY_MEDIA_TYPE, MAX_BYTES, Encoding, Undecodable, sniffed
 from agent.receive.intake import Intake
 
 SESSION = 7 * 86_400  # s that the broker keeps what waits for us
 AROUND = 64 * 1024  # bytes of a packet beside its payload, at most
 FAILURE = 0x80
 KEEPALIVE = 30  # s
-BY_MEDIA_TYPE = {encoding.media_type: encoding for encoding in ENCODINGS.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +126,6 @@ class Subscriber:
 
 
 def _encoding(message: MQTTMessage) -> Encoding:
-    """By its content type, or by its first byte: a batch in JSON begins with a brace, and no batch in CBOR does."""
+    """By its content type, or by its first bytes where there is none: MQTT 3.1.1 has no word for it."""
     named = BY_MEDIA_TYPE.get(getattr(message.properties, "ContentType", ""))
-    return named or ENCODINGS["json" if bytes(message.payload[:1]).strip() in (b"{", b"") else "cbor"]
+    return named or sniffed(bytes(message.payload))

@@ -18,7 +18,7 @@ from agent.errors import ModelRefused
 from agent.scoring import onnx_file, trust
 
 if TYPE_CHECKING:
-    from agent.scoring.session import LoadedModel  # the runtime is loaded only once a child has survived it
+    from agent.scoring.learning import AnyModel  # the runtime is loaded only once a child has survived it
 
 __all__ = ["prove"]
 
@@ -28,7 +28,7 @@ ANSWER_LIMIT = 64 * 1024  # bytes of the child's answer that are looked at
 
 async def prove(
     path: Path, sha256: str | None, budget: float, perf_counter: Callable[[], float], keys: Sequence[Path] = ()
-) -> LoadedModel:
+) -> AnyModel:
     """Load a model that somebody vouches for and that has given its golden outputs in a child process.
 
     A pinned `sha256` vouches for it, or a signature by one of `keys`; where both are given both must hold, where neither is the
@@ -40,9 +40,9 @@ async def prove(
     found = trust.check_hash(path, data, pinned)
     onnx_file.check_operators(path, data)
     await _probe(path, data, tuple(keys), budget)
-    from agent.scoring.session import load  # noqa: PLC0415
+    from agent.scoring.learning import load_any  # noqa: PLC0415
 
-    return await asyncio.to_thread(load, path, data, found, budget, perf_counter)
+    return await asyncio.to_thread(load_any, path, data, found, budget, perf_counter)
 
 
 async def _probe(path: Path, data: bytes, keys: tuple[Path, ...], budget: float) -> None:

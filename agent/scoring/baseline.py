@@ -2,10 +2,8 @@
 
 A row is what some features were at one step of time, NaN where a point said nothing usable. The baseline says for each of them
 when in its day or week it has which value, how far its level, its spread and its unrest waver, and how all these hang together.
-The exported graph `anomaly` takes it beside the row; models/anomaly/graph.py says what is done with it. `Watch` is both, for one
-machine: it collects the window, learns, then scores.
-
-Nothing is scored while it is learned, and nothing that was there all along is found later: commission a healthy machine.
+The exported graph `anomaly` takes it beside the row; models/anomaly/graph.py says what is done with it, `agent.scoring.watch`
+how a gateway comes by it. What was there all along is not found later: commission a healthy machine.
 """
 
 from __future__ import annotations
@@ -13,19 +11,16 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from math import exp, nan
+from math import exp
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.stages import Documents
-from agent.stages.score import Score
-
 Floats: TypeAlias = NDArray[np.float64]
 Arrays: TypeAlias = dict[str, NDArray[Any]]
-Run: TypeAlias = Callable[[Arrays], Mapping[str, NDArray[Any]]]
-"""The graph: inputs by name in, outputs by name out."""
+Run: TypeAlias = Callable[[Arrays], Mapping[str, NDArray[Any]] | None]
+"""The graph: inputs by name in, outputs by name out; None when it gives no answer."""
 
 TRAITS = 3  # of each feature: level, spread (mean distance from the level), unrest (mean step between two rows)
 MEMORY = 8  # rows of the state: the traits, the last value, the slowly followed traits, the share in the newest peak
@@ -39,9 +34,6 @@ SLACK = 2  # rows by which a season may come early or late
 MISSING_SHARE = 0.5  # of the rows; a feature that is missing more often is not watched
 SHRINK = 0.1  # of the correlations between traits, so that few rows do not make them up
 TAIL = 0.99  # quantile of the commissioning window's own distances that the limit hangs on
-CHUNK = 64  # rows of a commissioning window that are noted together; a restart costs at most these
-DRIVERS = 5  # features named beside a score
-DAY = 86_400.0
 STILL = 0.01  # of its value (of 1 where that is 0): how far a feature that never moved may
 
 
@@ -125,7 +117,10 @@ class Baseline:
             "state": (MEMORY, points),
             "trace": (2,),
         }
-        return self.period.min(initial=1) >= 1 and all(getattr(self, name).shape == shape for name, shape in wanted.items())
+        arrays = {name: getattr(self, name) for name in wanted}
+        return self.period.min(initial=1) >= 1 and all(
+            array.shape == wanted[name] and bool(np.isfinite(array).all()) for name, array in arrays.items()
+        )
 
 
 def pack(array: NDArray[Any]) -> list[Any]:
@@ -275,129 +270,3 @@ def _profile(values: Floats, length: int, first: int) -> Floats:
     around = np.concatenate([np.roll(table, shift, axis=1) for shift in range(-SLACK, SLACK + 1)])
     profile: Floats = np.median(around, axis=0)
     return np.roll(profile, first % length)
-
-
-class Watch:
-    """The anomaly score of one machine, a plain callable like any model.
-
-    It is asked once in `every` seconds. While `window` rows are collected it answers None; then it learns (about a second
-    for 4,000 rows of twenty features on a small board) and answers with a Score. `changed` and `restore` are those of a
-    stage: baseline, state and the rows collected so far outlive a restart. Damaged notes mean that it learns again.
-    """
-
-    def __init__(self, run: Run, features: Sequence[str], every: float, window: int, pace: Pace | None = None) -> None:
-        if window < LEAST_ROWS:
-            raise ValueError(f"a commissioning window of {window} rows is too short; give at least {LEAST_ROWS}")
-        self.features = tuple(features)
-        self.error = ""
-        """Why the last window could not be learned from."""
-        self.baseline: Baseline | None = None
-        self._run = run
-        self._every = every
-        self._window = window
-        self._pace = pace
-        self._likely = (round(DAY / every), round(7 * DAY / every))
-        self._rows: list[Sequence[float]] = []
-        self._first = self._step = -1
-        self._score: Score | None = None
-        self._changes: Documents = {}
-
-    @property
-    def learned(self) -> float:
-        """Share of the commissioning window that is there; 1 when scores are given."""
-        return 1.0 if self.baseline is not None else len(self._rows) / self._window
-
-    def relearn(self) -> None:
-        """Forget what is usual and collect a new window."""
-        self._changes |= dict.fromkeys(("baseline", "state", *self._chunks(len(self._rows))))
-        self.baseline, self._score = None, None
-        self._rows, self._first = [], -1
-
-    def __call__(self, features: Sequence[float], now: float) -> Score | None:
-        """The score of one row at `now` (seconds since the epoch). A second row of the same step changes nothing."""
-        step = int(now // self._every)
-        if step == self._step:
-            return self._score
-        self._step = step
-        if self.baseline is None:
-            self._collect(features, step)
-        else:
-            self._score = self._advance(self.baseline, features, step)
-        return self._score
-
-    def _collect(self, row: Sequence[float], step: int) -> None:
-        if self._first < 0 or not 0 <= step - self._first < 2 * self._window:
-            self.relearn()  # the first row, or the clock was set
-            self._first = step
-        if step < self._first + len(self._rows):
-            return
-        while len(self._rows) < step - self._first:
-            self._add([nan] * len(self.features))
-        self._add(row)
-        if len(self._rows) >= self._window:
-            self._learn()
-
-    def _add(self, row: Sequence[float]) -> None:
-        self._rows.append(row)
-        if len(self._rows) % CHUNK == 0:
-            done = len(self._rows) // CHUNK - 1
-            chunk = np.asarray(self._rows[-CHUNK:], np.float32)
-            self._changes[f"rows {done}"] = {"first": self._first, "rows": pack(chunk)}
-
-    def _learn(self) -> None:
-        rows, first = np.asarray(self._rows, np.float64), self._first
-        self.relearn()
-        try:
-            self.baseline = learn(rows, self.features, first, self._pace, self._likely)
-            self.error = ""
-        except ValueError as error:
-            self.error = str(error)
-            return
-        self._state, self._trace = self.baseline.state, self.baseline.trace
-        self._changes["baseline"] = self.baseline.document()
-
-    def _advance(self, baseline: Baseline, row: Sequence[float], step: int) -> Score:
-        given: Arrays = {"features": np.asarray([row], np.float32), "step": np.array([step], np.int64)}
-        answer = self._run(given | baseline.inputs() | {"state": self._state, "trace": self._trace})
-        self._state, self._trace = answer["next_state"], answer["next_trace"]
-        parts = answer["contributions"][0]
-        strongest = [index for index in np.argsort(-parts)[:DRIVERS] if parts[index] > 0]
-        return Score(float(answer["score"][0]), tuple(self.features[index] for index in strongest))
-
-    def changed(self) -> Documents:
-        """What has changed since the last call and must be known again after a restart."""
-        changes, self._changes = self._changes, {}
-        if self.baseline is not None:
-            changes["state"] = {"state": pack(self._state), "trace": pack(self._trace)}
-        return changes
-
-    def restore(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
-        """Go on where an earlier run ended."""
-        try:
-            self._restore(documents)
-        except (KeyError, TypeError, ValueError) as error:
-            self.relearn()
-            self._changes |= dict.fromkeys(documents)
-            self.error = f"the notes of the commissioning are damaged ({error!r}); it is learned again"
-
-    def _restore(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
-        if "baseline" in documents:
-            baseline = Baseline.from_document(documents["baseline"])
-            if baseline.features != self.features:
-                raise ValueError("they are of other features")
-            kept = documents.get("state", {"state": pack(baseline.state), "trace": pack(baseline.trace)})
-            self._state, self._trace = unpack(kept["state"]), unpack(kept["trace"])
-            if self._state.shape != baseline.state.shape or self._trace.shape != baseline.trace.shape:
-                raise ValueError("the state does not fit the baseline")
-            self.baseline = baseline
-            return
-        while (chunk := documents.get(f"rows {len(self._rows) // CHUNK}")) is not None:
-            rows = unpack(chunk["rows"])
-            if rows.shape != (CHUNK, len(self.features)) or (self._rows and chunk["first"] != self._first):
-                raise ValueError("they are of another window")
-            self._rows += rows.tolist()
-            self._first = int(chunk["first"])
-
-    @staticmethod
-    def _chunks(rows: int) -> list[str]:
-        return [f"rows {number}" for number in range(rows // CHUNK)]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 
 from agent.errors import ModelRefused
+from agent.records import EventClass
 from agent.stages.features import Feature, parse
 
 CARD_KEY = "card"
+MOST_ROWS = 20_000  # of a commissioning window; twenty features of it take 3 MB
 TOLERANCE = 1e-4  # absolute, between a golden output and what the runtime here answers in single precision
 
 
@@ -18,6 +21,8 @@ class Golden(msgspec.Struct, frozen=True):
 
     inputs: tuple[tuple[float | None, ...], ...]
     scores: tuple[float, ...]
+    first: int = 0
+    """Of a model that learns: the step of the first row; the others follow it."""
 
 
 class Histogram(msgspec.Struct, frozen=True):
@@ -42,6 +47,23 @@ class Card(msgspec.Struct, frozen=True):
     """Names of the columns of the output `classes`; the first one means no attack."""
     histograms: tuple[Histogram, ...] = ()
     """Of each feature, for drift; none when it is not to be watched."""
+    event: EventClass = EventClass.SECURITY
+    """What kind of attention its alarm asks for."""
+    says: str = "takes this for an attack"
+    """What its alarm says of it, behind its name."""
+    every: float = 5.0
+    """Seconds between two scores unless the configuration says otherwise."""
+    window: int = 0
+    """Rows of the commissioning window of a model that learns at the machine; 0 for one that has learned all it knows."""
+    pace: dict[str, float] = {}
+    """Of a model that learns (agent.scoring.baseline.Pace)."""
+    baseline: dict[str, Any] = {}
+    """Of a model that learns: the one that its golden scores belong to."""
+
+    @property
+    def learns(self) -> bool:
+        """Whether its graph takes the machine's own baseline as input."""
+        return self.window > 0
 
     def parsed_features(self) -> tuple[Feature, ...]:
         """The features that the pipeline must make. Raises ModelRefused when it cannot."""
@@ -65,6 +87,10 @@ def read_card(text: str, path: str) -> Card:
         raise ModelRefused(f"{path}: its card's golden inputs do not fit its {len(card.features)} features")
     if card.histograms and (len(card.histograms) != len(card.features) or any(map(_crooked, card.histograms))):
         raise ModelRefused(f"{path}: its card's histograms do not fit its {len(card.features)} features")
+    if not (1.0 <= card.every <= 3_600.0 and 0 <= card.window <= MOST_ROWS):
+        raise ModelRefused(f"{path}: its card wants a score every {card.every:g} s and a window of {card.window} rows")
+    if not 0 < len(card.says) <= 80 or not card.says.isprintable():
+        raise ModelRefused(f"{path}: its card's words for an alarm are not 1 to 80 printable characters")
     if not 0.0 < card.threshold <= 1.0:
         raise ModelRefused(f"{path}: its card's threshold is {card.threshold}; a score is above 0 and at most 1")
     return card

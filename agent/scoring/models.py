@@ -2,26 +2,33 @@
 
     configured file, or else  shelf: current, then those before it, then the one that came with the agent
 
-The first of these that proves itself scores. When a new one is refused, that is said, and the one that runs goes on.
+The first of these that proves itself scores. When a new one is refused, that is said, and the one that runs goes on. A model
+that learns at the machine has a `Watch` for each of them, which an order on the shelf makes learn again.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from agent.errors import ModelRefused
 from agent.records import Value
 from agent.scoring import prove
+from agent.scoring.baseline import LEAST_ROWS, MOST_FEATURES
+from agent.scoring.card import MOST_ROWS, Card
 from agent.scoring.drift import Drift
 from agent.scoring.shelf import Copy, Shelf
+from agent.stages.features import parse
 from agent.stages.score import Score, Scoring
 
 if TYPE_CHECKING:
+    from agent.scoring.learning import AnyModel, LearningModel
     from agent.scoring.session import LoadedModel
+    from agent.scoring.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +48,13 @@ class Wanted:
     keys: tuple[Path, ...] = ()
     """Public keys of the operator. Without any, the hash that was given at the installation vouches for a file."""
     threshold: float | None = None
-    every: float = 5.0
+    every: float | None = None
     shadow: bool = False
     budget: float = 0.05
+    features: tuple[str, ...] = ()
+    """What a model that learns at the machine watches; without any, what its card names."""
+    window: float | None = None
+    """Seconds of its commissioning; without, its card's rows."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,7 @@ class Models:
         say: Callable[[str, Value], None],
         perf_counter: Callable[[], float],
     ) -> None:
-        self.running: dict[str, LoadedModel] = {}
+        self.running: dict[str, AnyModel] = {}
         """By the name under which it scores; a shadow's is its model's with `-shadow`."""
         self._wanted = wanted
         self._shelf = shelf
@@ -79,6 +90,8 @@ class Models:
         self._seen: dict[str, tuple[int, int]] = {}  # the state of the shelf that has been acted upon
         self._words: dict[str, str] = {}  # why the newest candidate does not run
         self._drifts: dict[str, Drift] = {}
+        self._watches: dict[str, dict[str, Watch]] = {}  # by name and machine
+        self._complaints: dict[str, str] = {}  # what was logged last of a machine's learning
 
     async def look(self) -> None:
         """Act on what has been installed since the last call, and say how each model is."""
@@ -88,6 +101,7 @@ class Models:
                 self._seen[wanted.name] = stamp
                 await self._choose(wanted)
                 await self._choose_shadow(wanted)
+            self._commission(wanted)
             self._tell(wanted.name)
 
     async def _choose(self, wanted: Wanted) -> None:
@@ -106,6 +120,8 @@ class Models:
         copy = self._shadow_copy(wanted)
         if copy is None:
             if self.running.pop(name, None) is not None:
+                self._drifts.pop(name, None)
+                self._watches.pop(name, None)
                 self._detach(name)
             return
         model = await self._prove(wanted, _Candidate(self._shelf.path(wanted.name, copy), copy.sha256, wanted.keys), name)
@@ -132,29 +148,73 @@ class Models:
         found = [_Candidate(self._shelf.path(wanted.name, copy), copy.sha256, wanted.keys) for copy in copies]
         return [*found, _Candidate(wanted.came_with, wanted.sha256, ())]
 
-    async def _prove(self, wanted: Wanted, candidate: _Candidate, name: str) -> LoadedModel | None:
+    async def _prove(self, wanted: Wanted, candidate: _Candidate, name: str) -> AnyModel | None:
         running = self.running.get(name)
         if running is not None and running.word == "ok" and running.sha256 == candidate.sha256:
             return running
         try:
-            return await prove(candidate.path, candidate.sha256, wanted.budget, self._perf_counter, candidate.keys)
+            model = await prove(candidate.path, candidate.sha256, wanted.budget, self._perf_counter, candidate.keys)
+            _check_wanted(wanted, model.card)
         except ModelRefused as error:
             self._refuse(name, error)
             return None
+        return model
 
     def _refuse(self, name: str, error: ModelRefused) -> None:
         log.error("model %s: %s", name, error)
         self._words.setdefault(name, error.word)
 
-    def _start(self, wanted: Wanted, name: str, model: LoadedModel, *, shadow: bool) -> None:
+    def _start(self, wanted: Wanted, name: str, model: AnyModel, *, shadow: bool) -> None:
         if self.running.get(name) is model:
             return
         self.running[name] = model
-        drift = self._drifts[name] = Drift(model.card)
-        seldom = max(1, round(DRIFT_EVERY / wanted.every))
-        threshold = wanted.threshold if wanted.threshold is not None else model.card.threshold
-        self._attach(Scoring(name, model.parsed, _counted(model, drift, seldom), threshold, wanted.every, shadow=shadow))
+        self._watches[name] = {}
+        self._drifts.pop(name, None)
+        self._attach(self._scoring(wanted, name, model, shadow=shadow))
         log.info("model %s: %s scores%s", name, model.id, " as a shadow" if shadow else "")
+
+    def _scoring(self, wanted: Wanted, name: str, model: AnyModel, *, shadow: bool) -> Scoring:
+        card = model.card
+        every = _every(wanted, card)
+        if card.learns:
+            features = wanted.features or card.features
+            rows = _rows(wanted, card)
+            learner = partial(self._watch, name, cast("LearningModel", model), features, every, rows)
+            scoring = Scoring(name, tuple(parse(text) for text in features), _nothing, card.threshold, every, learner=learner)
+        else:
+            drift = self._drifts[name] = Drift(card)
+            seldom = max(1, round(DRIFT_EVERY / every))
+            asked = _counted(cast("LoadedModel", model), drift, seldom)
+            scoring = Scoring(name, model.parsed, asked, card.threshold, every)
+        threshold = wanted.threshold if wanted.threshold is not None else card.threshold
+        return replace(scoring, threshold=threshold, shadow=shadow, event=card.event, says=card.says)
+
+    def _watch(self, name: str, model: LearningModel, features: Sequence[str], every: float, rows: int, machine: str) -> Watch:
+        watch = self._watches[name][machine] = model.watch(features, every, rows)
+        return watch
+
+    def _commission(self, wanted: Wanted) -> None:
+        """Have machines learn again whose order is a new one, and say once what is wrong with their learning."""
+        watches = [
+            (name, machine, watch)
+            for name in (wanted.name, f"{wanted.name}-shadow")
+            for machine, watch in self._watches.get(name, {}).items()
+        ]
+        if not watches:
+            return
+        try:
+            orders = self._shelf.orders(wanted.name)
+        except ModelRefused as error:
+            self._complain(wanted.name, str(error))
+            orders = {}
+        for name, machine, watch in watches:
+            watch.obey(orders.get(machine, watch.order))
+            self._complain(f"{name} of {machine}", watch.error)
+
+    def _complain(self, whose: str, error: str) -> None:
+        if error and self._complaints.get(whose) != error:
+            log.error("model %s: %s", whose, error)
+        self._complaints[whose] = error
 
     def _tell(self, name: str) -> None:
         """How a model and its shadow are, and how far what they are given has drifted."""
@@ -184,3 +244,32 @@ def _counted(model: LoadedModel, drift: Drift, seldom: int) -> Callable[[Sequenc
         return model(features)
 
     return ask
+
+
+def _nothing(_: Sequence[float]) -> None:
+    """What a model that learns at a machine says of none in particular."""
+
+
+def _every(wanted: Wanted, card: Card) -> float:
+    return wanted.every if wanted.every is not None else card.every
+
+
+def _rows(wanted: Wanted, card: Card) -> int:
+    """Of the commissioning window."""
+    return card.window if wanted.window is None else round(wanted.window / _every(wanted, card))
+
+
+def _check_wanted(wanted: Wanted, card: Card) -> None:
+    """Nothing, when the configuration suits the model. Raises ModelRefused."""
+    if not card.learns:
+        if wanted.features or wanted.window is not None:
+            raise ModelRefused(
+                f"models.{wanted.name}: features and window are for a model that learns at the machine; this does not"
+            )
+        return
+    if len(wanted.features) > MOST_FEATURES:
+        raise ModelRefused(f"models.{wanted.name}.features: {len(wanted.features)}; a baseline is of {MOST_FEATURES} at most")
+    if (rows := _rows(wanted, card)) < LEAST_ROWS or rows > MOST_ROWS:
+        raise ModelRefused(
+            f"models.{wanted.name}.window: makes {rows} rows of {_every(wanted, card):g} s; {LEAST_ROWS} to {MOST_ROWS} are right"
+        )

@@ -8,6 +8,7 @@ object: {"word": "ok"}, or a word and a message. A runtime that was built for an
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -53,15 +54,16 @@ def _bound() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT, CPU_LIMIT))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
-    os.nice(5)
+    with contextlib.suppress(PermissionError):  # the unit's sandbox forbids it, and weighs the whole agent instead
+        os.nice(5)
 
 
 def _prove(path: Path, data: bytes, keys: tuple[Path, ...], budget: float) -> None:
     if keys:
         trust.check_signature(path, data, keys)
-    from agent.scoring.session import load  # noqa: PLC0415  nothing looks into a file that nobody vouches for
+    from agent.scoring.learning import load_any  # noqa: PLC0415  nothing looks into a file that nobody vouches for
 
-    model = load(path, data, trust.sha256(data), budget, time.perf_counter)
+    model = load_any(path, data, trust.sha256(data), budget, time.perf_counter)
     row = model.card.golden.inputs[0]
     times: list[float] = []
     while len(times) < ROUNDS and sum(times) <= ROUNDS * budget:

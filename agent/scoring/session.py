@@ -25,8 +25,8 @@ HANGING = 20.0  # budgets; a single score that takes so long stops everything el
 DRIVERS = 5  # features named beside a score
 
 
-class LoadedModel:
-    """A callable that gives a Score, or None. `word` is its state: ok, slow or broken; in the latter two it gives none."""
+class Loaded:
+    """What any loaded model is to the agent. `word` is its state: ok, slow or broken; in the latter two it gives no scores."""
 
     def __init__(self, session: Any, card: Card, sha256: str, budget: float, perf_counter: Callable[[], float]) -> None:
         self.card = card
@@ -37,11 +37,6 @@ class LoadedModel:
         self.parsed: tuple[Feature, ...] = card.parsed_features()
         self._run = session.run
         self._outputs = [output.name for output in session.get_outputs()]
-        self._score = self._outputs.index(OUTPUT)
-        self._contributions = self._outputs.index(CONTRIBUTIONS) if CONTRIBUTIONS in self._outputs else None
-        self._classes = self._outputs.index(CLASSES) if CLASSES in self._outputs else None
-        self._row = np.empty((1, len(card.features)), dtype=np.float32)
-        self._given = {INPUT: self._row}
         self._budget = budget
         self._perf_counter = perf_counter
         self._slow = 0
@@ -50,6 +45,30 @@ class LoadedModel:
     def id(self) -> str:
         """Name, version and the beginning of the file's hash."""
         return f"{self.card.name}-{self.card.version}-{self.sha256[:8]}"
+
+    def _break(self, error: object) -> None:
+        """It gives no scores any more."""
+        said = " ".join(str(error).split())[:200]
+        self.word, self.error = "broken", f"{type(error).__name__}: {said}" if isinstance(error, Exception) else said
+
+    def _time(self, seconds: float) -> None:
+        self.times.append(seconds)
+        self._slow = self._slow + 1 if seconds > self._budget else 0
+        if self._slow >= SLOW_LIMIT or seconds > HANGING * self._budget:
+            self.word = "slow"
+            self.error = f"{self._slow} scores in a row took longer than {self._budget:g} s, the last one {seconds:.3f} s"
+
+
+class LoadedModel(Loaded):
+    """A model that has learned all it knows: a callable that gives a Score, or None."""
+
+    def __init__(self, session: Any, card: Card, sha256: str, budget: float, perf_counter: Callable[[], float]) -> None:
+        super().__init__(session, card, sha256, budget, perf_counter)
+        self._score = self._outputs.index(OUTPUT)
+        self._contributions = self._outputs.index(CONTRIBUTIONS) if CONTRIBUTIONS in self._outputs else None
+        self._classes = self._outputs.index(CLASSES) if CLASSES in self._outputs else None
+        self._row = np.empty((1, len(card.features)), dtype=np.float32)
+        self._given = {INPUT: self._row}
 
     def __call__(self, features: Sequence[float]) -> Score | None:
         if self.word != "ok":
@@ -60,32 +79,26 @@ class LoadedModel:
             answer = self._run(self._outputs, self._given)
             score = float(answer[self._score][0])
         except Exception as error:  # noqa: BLE001  the runtime raises what it likes; a model's failure costs its scores only
-            self.word, self.error = "broken", f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            self._break(error)
             return None
         self._time(self._perf_counter() - started)
         if not 0.0 <= score <= 1.0:
-            self.word, self.error = "broken", f"it answered {score}, which is no score"
+            self._break(f"it answered {score}, which is no score")
             return None
-        return Score(score, self._drivers(answer), self._attack(answer))
+        drivers, contributions = self._drivers(answer)
+        return Score(score, drivers, self._attack(answer), contributions)
 
     def run(self, features: Sequence[float | None]) -> dict[str, Any]:
         """The graph's outputs for one row of features; None is missing. Raises what the runtime raises."""
         self._row[0] = [float("nan") if value is None else value for value in features]
         return dict(zip(self._outputs, self._run(self._outputs, self._given), strict=True))
 
-    def _time(self, seconds: float) -> None:
-        self.times.append(seconds)
-        self._slow = self._slow + 1 if seconds > self._budget else 0
-        if self._slow >= SLOW_LIMIT or seconds > HANGING * self._budget:
-            self.word = "slow"
-            self.error = f"{self._slow} scores in a row took longer than {self._budget:g} s, the last one {seconds:.3f} s"
-
-    def _drivers(self, answer: Sequence[Any]) -> tuple[str, ...]:
+    def _drivers(self, answer: Sequence[Any]) -> tuple[tuple[str, ...], tuple[float, ...]]:
         if self._contributions is None:
-            return ()
+            return (), ()
         given: list[float] = answer[self._contributions][0].tolist()
         strongest = sorted((-value, index) for index, value in enumerate(given) if value > 0.0)[:DRIVERS]
-        return tuple(self.card.features[index] for _, index in strongest)
+        return tuple(self.card.features[index] for _, index in strongest), tuple(-value for value, _ in strongest)
 
     def _attack(self, answer: Sequence[Any]) -> str | None:
         if self._classes is None or len(self.card.classes) < 2:
@@ -95,7 +108,24 @@ class LoadedModel:
 
 
 def load(path: Path, data: bytes, sha256: str, budget: float, perf_counter: Callable[[], float]) -> LoadedModel:
-    """Load a model file and check it against its card. Raises ModelRefused."""
+    """Load a model that has learned all it knows, and check it against its card. Raises ModelRefused."""
+    session, card = opened(path, data)
+    if card.learns:
+        raise ModelRefused(f"{path}: learns at the machine itself; this use wants a model that has learned all it knows")
+    return checked(path, session, card, sha256, budget, perf_counter)
+
+
+def checked(path: Path, session: Any, card: Card, sha256: str, budget: float, perf_counter: Callable[[], float]) -> LoadedModel:
+    """A session that was opened, as a model that agrees with its card. Raises ModelRefused."""
+    _check_inputs(session, card, path)
+    _check_outputs(session, card, path)
+    model = LoadedModel(session, card, sha256, budget, perf_counter)
+    _check_golden(model, path)
+    return model
+
+
+def opened(path: Path, data: bytes) -> tuple[Any, Card]:
+    """A session of the runtime, and the card. Raises ModelRefused."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
@@ -109,12 +139,7 @@ def load(path: Path, data: bytes, sha256: str, budget: float, perf_counter: Call
         raise ModelRefused(f"{path}: cannot be loaded ({reason}); install the file again") from error
     if CARD_KEY not in metadata:
         raise ModelRefused(f"{path}: has no card in its metadata; export it with the project's trainer")
-    card = read_card(metadata[CARD_KEY], str(path))
-    _check_inputs(session, card, path)
-    _check_outputs(session, card, path)
-    model = LoadedModel(session, card, sha256, budget, perf_counter)
-    _check_golden(model, path)
-    return model
+    return session, read_card(metadata[CARD_KEY], str(path))
 
 
 def _check_inputs(session: Any, card: Card, path: Path) -> None:

@@ -2,6 +2,7 @@
 
     DIRECTORY/NAME/shelf.json              which file is current, which runs as its shadow, which came before (newest first)
     DIRECTORY/NAME/VERSION-SHA8.onnx       the files, each with its .sig if it has one
+    DIRECTORY/NAME/commission.json         which machine must learn again what is usual there: machine -> number of the order
 
 A file is whole and on disk before shelf.json names it; shelf.json is replaced, never edited. What it names no longer is removed.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,6 +21,7 @@ from agent.scoring import trust
 
 KEPT = 3  # files that came before the current one
 INDEX = "shelf.json"
+ORDERS = "commission.json"
 NAME = re.compile(r"[0-9A-Za-z_-]{1,57}")  # leaves room for the name of a shadow within a point's segment
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,31}")
 OURS = re.compile(r"\.?[0-9A-Za-z][0-9A-Za-z._+-]*-[0-9a-f]{8}\.onnx(\.sig)?(\.new)?")  # nothing else is ever removed
@@ -83,6 +86,29 @@ class Shelf:
         if any("/" in copy.file or copy.file.startswith(".") for copy in row.copies()):
             raise ModelRefused(f"{index}: names a file outside of its directory; install the model again")
         return row
+
+    def orders(self, name: str) -> dict[str, int]:
+        """The last order to learn again of each machine. Raises ModelRefused when that cannot be read."""
+        path = self._directory / name / ORDERS
+        if not path.exists():
+            return {}
+        try:
+            return msgspec.json.decode(trust.read(path, trust.SMALL_LIMIT), type=dict[str, int])
+        except msgspec.DecodeError as error:
+            raise ModelRefused(f"{path}: is damaged ({error}); remove it, and commission again") from error
+
+    def order(self, name: str, machines: Sequence[str], number: int) -> None:
+        """Have machines learn again; `number` is another one than that of any order before. Raises ModelRefused."""
+        if not NAME.fullmatch(name):
+            raise ModelRefused(f"{name!r}: letters, digits, _ and - make a model's name")
+        try:
+            before = self.orders(name)
+        except ModelRefused:
+            before = {}
+        try:
+            self._keep(name, ORDERS, msgspec.json.encode(before | dict.fromkeys(machines, number)))
+        except OSError as error:
+            raise ModelRefused(f"{self._directory}: {error.strerror}; this user must be able to write there") from error
 
     def install(self, name: str, version: str, path: Path, data: bytes, *, shadow: bool = False) -> Row:
         """Put a file on the shelf, as the current one or as its shadow. Raises ModelRefused."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SPAN = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})")
@@ -79,3 +79,37 @@ class Plan:
     def visit_planned(self, at: float) -> bool:
         """Whether somebody is expected at the machine."""
         return any(visit.start <= at < visit.end for visit in self.visits) or within(self.weekly_visits, at, self.zone)
+
+    def open_spans(self, start: float, end: float) -> list[tuple[float, float]]:
+        """The opening hours between two moments, in order."""
+        return [
+            (max(opens, start), min(closes, end))
+            for opens, closes in _moments(self.hours, start, end, self.zone)
+            if closes > start and opens < end
+        ]
+
+    def next_visit(self, after: float) -> float | None:
+        """When somebody is expected next; None when nobody is within a week and no single visit is planned."""
+        coming = [visit.start for visit in self.visits if visit.start > after]
+        coming += [begin for begin, _ in _moments(self.weekly_visits, after, after + WEEK, self.zone) if begin > after]
+        return min(coming, default=None)
+
+
+WEEK = 7 * 86_400.0
+
+
+def _moments(spans: Sequence[Weekly], start: float, end: float, zone: tzinfo) -> list[tuple[float, float]]:
+    """The weekly spans on each local day from that of `start` to that of `end`, as seconds since the epoch."""
+    day = datetime.fromtimestamp(start, UTC).astimezone(zone).date()
+    last = datetime.fromtimestamp(end, UTC).astimezone(zone).date()
+    found: list[tuple[float, float]] = []
+    while day <= last:
+        found += [(_moment(day, span.start, zone), _moment(day, span.end, zone)) for span in spans if day.weekday() in span.days]
+        day += timedelta(days=1)
+    return sorted(found)
+
+
+def _moment(day: date, minute: int, zone: tzinfo) -> float:
+    """A minute of a local day; its last one ends where the next day begins."""
+    day, minute = day + timedelta(days=minute // DAY_MINUTES), minute % DAY_MINUTES
+    return datetime.combine(day, time(minute // 60, minute % 60), zone).timestamp()

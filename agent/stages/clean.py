@@ -200,6 +200,7 @@ class Clean:
             track.raw = None
             if track.value is not None:
                 track.value = None
+                track.changed = due
                 stale.append(Reading(self._machine, name, None, due, Quality.STALE, "silent"))
         self.due = next_due
         return stale
@@ -219,9 +220,19 @@ class Clean:
             track.changed += by
         self.due += by
 
+    def known(self) -> list[Reading]:
+        """What every point says now, as it came, at the moment at which it began to say so; the oldest first."""
+        heard = [(name, track) for name, track in self._tracks.items() if track.raw is not None and not track.silent]
+        readings = [Reading(self._machine, name, track.raw, min(track.changed, track.at)) for name, track in heard]
+        return sorted(readings, key=lambda reading: reading.at)
+
     def values(self) -> dict[str, Value]:
         """The newest value of every point."""
         return {name: None if track.value is _EXPECTED else track.value for name, track in self._tracks.items()}
+
+    def since(self) -> dict[str, float]:
+        """When the value of every point began; the moment at which it went silent, if it did."""
+        return {name: track.changed for name, track in self._tracks.items()}
 
 
 _EXPECTED = "expected"  # stands for a value that was not heard yet; no point has this word

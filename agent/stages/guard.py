@@ -14,7 +14,7 @@ import re
 
 from msgspec.structs import replace
 
-from agent.records import Alarm, Body, Evidence, Loss, PointSummary, Reading, Summary, Value
+from agent.records import Alarm, Answer, Body, Evidence, Loss, PointSummary, Reading, Summary, Value
 
 PAN_DIGITS = range(13, 20)  # ISO/IEC 7812-1: a primary account number has up to 19 digits, in practice at least 13
 SHORTEST = 13  # characters: nothing shorter can hold one
@@ -76,7 +76,9 @@ def refuses(point: str, value: Value) -> bool:
     """Whether a value may not pass at a point."""
     if isinstance(value, str):
         return len(value) >= SHORTEST and looks_like_card_data(value)
-    return value is not None and value >= LEAST and not point.startswith("gateway.") and number_looks_like_card(value)
+    return (
+        isinstance(value, int | float) and value >= LEAST and not point.startswith("gateway.") and number_looks_like_card(value)
+    )
 
 
 def _refused_text(text: str) -> bool:
@@ -91,8 +93,19 @@ def scrubbed(body: Body) -> tuple[Body, int]:
         return _alarm(body)
     if isinstance(body, Summary):
         return _summary(body)
+    if isinstance(body, Answer):
+        return _answer(body)
     assert isinstance(body, Loss)
     return (replace(body, why=REMOVED), 1) if _refused_text(body.why) else (body, 0)
+
+
+def _answer(answer: Answer) -> tuple[Answer, int]:
+    result = answer.result or {}
+    wrong = [name for name, value in result.items() if refuses(name.rpartition("/")[2], value)]
+    changes: dict[str, object] = {"result": result | dict.fromkeys(wrong)} if wrong else {}
+    if _refused_text(answer.text):
+        changes["text"] = REMOVED
+    return (replace(answer, **changes) if changes else answer), len(wrong) + ("text" in changes)
 
 
 def _reading(reading: Reading) -> tuple[Reading, int]:

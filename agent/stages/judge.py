@@ -168,17 +168,17 @@ class Judge:
     @staticmethod
     def _evident(instance: Instance, now: float) -> list[Probe] | None:
         """The probes that make the rule true; None when it is not."""
-        rule = instance.rule
+        rule, holding = instance.rule, instance.active_since is not None
         found: list[Probe] = []
         conditions = 0
         for served in instance.when:
-            evident = [probe for probe in served if probe.evident(now, rule.within)]
+            evident = [probe for probe in served if probe.evident(now, rule.within, holding=holding)]
             conditions += bool(evident)
             found += evident
         if conditions < rule.needed:
             return None
         excused = any(probe.true_since is not None for served in instance.unless for probe in served)
-        return None if excused and instance.active_since is None else found
+        return None if excused and not holding else found
 
     def _hold(self, instance: Instance, evident: list[Probe], now: float, *, again: bool) -> list[Alarm]:
         if instance.active_since is None:
@@ -294,7 +294,7 @@ class Judge:
             watch = self._watches.get(state.point) or self._meet(state.point, now)
             for probe in watch.probes if watch is not None else ():
                 if probe.number == state.condition and instance in self._served(probe):
-                    probe.restore(state)
+                    probe.restore(state, now)
         instance.is_true = self._evident(instance, now) is not None
         self._schedule(instance, now)
 

@@ -50,8 +50,8 @@ class Probe:
     """
 
     __slots__ = (
-        "_for", "_lost", "_missing", "_timed", "counts_planned", "family", "holds_since", "instance", "number", "point", "test",
-        "true_since", "value", "was_true",
+        "_for", "_lost_at", "_missing", "_timed", "counts_planned", "family", "holds_since", "instance", "number", "point",
+        "test", "true_since", "value", "was_true",
     )  # fmt: skip
 
     def __init__(self, condition: Condition, number: int, watch: Watch, zone: tzinfo, *, counts_planned: bool) -> None:
@@ -65,7 +65,7 @@ class Probe:
         self.true_since: float | None = None
         self.was_true: float | None = None  # until when the condition was last true
         self._for = condition.for_
-        self._lost = False  # it is true as far as anybody knows
+        self._lost_at: float | None = None  # since then it is true only as far as anybody knows
         self.test = _MAKE[next(name for name in TESTS if getattr(condition, name) not in (None, ()))](condition, watch, zone)
         self._timed = isinstance(self.test, Altogether)  # its moment may change although its answer does not
         self._missing = True  # nothing usable was heard, yet or any more
@@ -78,11 +78,11 @@ class Probe:
             if isinstance(self.test, Silent):
                 return False
             if self.true_since is not None:
-                self._lost = True
+                self._lost_at = at if self._lost_at is None else self._lost_at
                 return False
             return self._set(holds=False, at=at, value=None) or self._timed
         news = self._missing or self._timed
-        self._lost = self._missing = False
+        self._lost_at, self._missing = None, False
         holds = self.test.feed(value, at, holds=self.holds_since is not None, counts=counts or self.counts_planned)
         return self._set(holds=holds, at=at, value=value) or news
 
@@ -93,7 +93,7 @@ class Probe:
 
     def tick(self, now: float, value: Value) -> bool:
         """Let the time be `now`. Whether that changed anything."""
-        if self._lost:
+        if self._lost_at is not None:
             return False
         return self._set(holds=self.test.tick(now, holds=self.holds_since is not None), at=now, value=value)
 
@@ -115,7 +115,7 @@ class Probe:
     @property
     def due(self) -> float:
         """When time alone may change something."""
-        if self._lost:
+        if self._lost_at is not None:
             return inf
         due = self.test.due(holds=self.holds_since is not None)
         if self.holds_since is not None and self.true_since is None:
@@ -127,22 +127,29 @@ class Probe:
         """When what the condition is about began, as far as is known."""
         if self.holds_since is None:
             return self.was_true or 0.0
-        return self.holds_since if self._lost else self.test.began(self.holds_since)
+        return self.holds_since if self._lost_at is not None else self.test.began(self.holds_since)
 
-    def evident(self, now: float, within: float) -> bool:
-        """Whether the condition is true, or was within the last `within` seconds."""
-        return self.true_since is not None or (self.was_true is not None and now < self.was_true + within)
+    def evident(self, now: float, within: float, *, holding: bool) -> bool:
+        """Whether the condition is true, or was within the last `within` seconds.
+
+        What was true when it was last heard is enough for `holding` an alarm that is open, and for none that would be raised.
+        """
+        if self.true_since is not None and (self._lost_at is None or holding):
+            return True
+        last = self.was_true if self._lost_at is None else self._lost_at
+        return last is not None and now < last + within
 
     def forgotten(self, now: float, within: float) -> float:
         """When what was true is evident no more."""
-        if self.true_since is not None or self.was_true is None or now >= self.was_true + within:
-            return inf
-        return self.was_true + within
+        last = self._lost_at
+        if last is None:
+            last = self.was_true if self.true_since is None else None
+        return inf if last is None or now >= last + within else last + within
 
     def shift(self, by: float) -> None:
         """The clock was set by so many seconds: every moment that is remembered moves with it."""
         self.test.shift(by)
-        for name in ("holds_since", "true_since", "was_true"):
+        for name in ("holds_since", "true_since", "was_true", "_lost_at"):
             moment = getattr(self, name)
             if moment is not None:
                 setattr(self, name, moment + by)
@@ -155,11 +162,11 @@ class Probe:
             return None
         return ProbeState(self.number, self.point, self.value, self.holds_since, self.true_since, self.was_true)
 
-    def restore(self, state: ProbeState) -> None:
+    def restore(self, state: ProbeState, now: float) -> None:
         """Take back what was known. It stays so until the point is heard again."""
         self.value = state.value
         self.holds_since, self.true_since, self.was_true = state.holds_since, state.true_since, state.was_true
-        self._lost = self.holds_since is not None
+        self._lost_at = now if self.holds_since is not None else None
 
     @property
     def learned(self) -> Usual | Overdue | None:

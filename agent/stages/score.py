@@ -1,15 +1,16 @@
 """Scores: what a model says of a machine, every few seconds, beside the rules and never in their way.
 
 The model itself is a plain callable that `agent.scoring` makes; one that fails gives no score. A score above the threshold for
-long enough is an Alarm that names the points that drove it.
+long enough is an Alarm that names the points that drove it. A model that first has to learn what is usual at a machine is a
+`Learner`, one for each machine; what it has learned is kept with the open alarm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct, ValidationError, convert, structs, to_builtins
 
@@ -18,6 +19,7 @@ from agent.stages import Documents
 from agent.stages.features import Feature, Features
 
 CLEAR_SHARE = 0.5  # of the threshold: below it the alarm may end
+OF = ": "  # between a model and the name of what it has learned; no model has a colon in its name
 CLEAR_AFTER = 60.0  # s below it; a model's score flutters where a contact does not
 
 
@@ -27,9 +29,30 @@ class Score(Struct, frozen=True):
     value: float
     drivers: tuple[str, ...] = ()
     attack: str | None = None
+    contributions: tuple[float, ...] = ()
+    """Of each driver, in the model's own measure: parts of the score, or of the logit behind it."""
 
 
 Model: TypeAlias = Callable[[Sequence[float]], Score | None]
+
+
+class Learner(Protocol):
+    """A model of one machine that learns what is usual there, and answers None until it has."""
+
+    @property
+    def learned(self) -> float:
+        """Share of its commissioning window that is there; 1 when it gives scores."""
+
+    def __call__(self, features: Sequence[float], now: float) -> Score | None: ...
+
+    def changed(self) -> Documents:
+        """What has changed since the last call and must be known again after a restart."""
+
+    def documents(self) -> Documents:
+        """All that must be known again after a restart."""
+
+    def restore(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
+        """Go on where an earlier run ended; what cannot be read is learned again."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +69,12 @@ class Scoring:
     """Scores in a row above the threshold that make an Alarm."""
     shadow: bool = False
     """Scores are recorded, and raise nothing."""
+    learner: Callable[[str], Learner] | None = None
+    """Makes, for a machine, the model that is asked instead of `model`."""
+    event: EventClass = EventClass.SECURITY
+    """What kind of attention its Alarm asks for; SECURITY has severity 3, any other 2."""
+    says: str = "takes this for an attack"
+    """What the Alarm says of the model."""
 
 
 class _Saved(Struct, omit_defaults=True):
@@ -69,6 +98,7 @@ class Scores:
         self._dirty = False
         self._last: dict[str, Reading] = {}
         self._points = {feature.point for feature in scoring.features}
+        self._learner = None if scoring.learner is None else scoring.learner(machine)
         self.latest: float | None = None
         self.due = -inf
 
@@ -79,14 +109,23 @@ class Scores:
             self._last[reading.point] = reading
 
     def tick(self, now: float, *, planned: bool = False) -> tuple[Reading | None, Alarm | None]:
-        """The score at `now` as a Reading, and an Alarm that it raises or ends. `planned`: within a planned visit."""
+        """The score at `now` as a Reading, and an Alarm that it raises or ends. `planned`: within a planned visit.
+
+        While a model learns, the Reading is the share of its window that is there.
+        """
         every = self._scoring.every
         self.due = now - now % every + every
-        score = self._scoring.model(self._features.values(self._scoring.features, now))
+        values = self._features.values(self._scoring.features, now)
+        score = self._scoring.model(values) if self._learner is None else self._learner(values, now)
         self.latest = None if score is None else score.value
         if score is None:
-            return None, None
+            return self._learning(now), None
         return Reading(self._machine, self._point, score.value, now), self._judge(score, now, planned=planned)
+
+    def _learning(self, now: float) -> Reading | None:
+        if self._learner is None or self._learner.learned >= 1.0:
+            return None
+        return Reading(self._machine, f"model.{self._scoring.name}.learned", round(self._learner.learned, 4), now)
 
     def _judge(self, score: Score, now: float, *, planned: bool) -> Alarm | None:
         threshold = self._scoring.threshold
@@ -114,15 +153,19 @@ class Scores:
             self._machine,
             now,
             f"model.{self._scoring.name}",
-            EventClass.SERVICE if planned else EventClass.SECURITY,
-            Severity.ROUTINE if planned else Severity.SUSPEND,
+            EventClass.SERVICE if planned else self._scoring.event,
+            Severity.ROUTINE if planned else self._severity,
             self._point,
             score.value,
             evidence,
-            f"The model {self._scoring.name} takes this for an attack; strongest signs: {', '.join(score.drivers[:3])}",
+            f"The model {self._scoring.name} {self._scoring.says}; strongest signs: {', '.join(score.drivers[:3])}",
             score.attack,
             planned=planned,
         )
+
+    @property
+    def _severity(self) -> Severity:
+        return Severity.SUSPEND if self._scoring.event is EventClass.SECURITY else Severity.WARNING
 
     def end(self, now: float, value: float | None = None) -> Alarm | None:
         """End the open alarm: the score has fallen, or nobody asks the model any more."""
@@ -141,17 +184,34 @@ class Scores:
     # Restart ------------------------------------------------------------------------------------------------------------
 
     def changed(self) -> Documents:
-        """The open alarm, when it has changed since the last call."""
+        """The open alarm and what was learned, as far as they have changed since the last call."""
         dirty, self._dirty = self._dirty, False
-        if not dirty:
-            return {}
-        name = self._scoring.name
-        return {name: None if self._alarm is None else to_builtins(_Saved(self._alarm, self._calm_since))}
+        return (self._open() if dirty else {}) | self._named({} if self._learner is None else self._learner.changed())
 
-    def restore(self, document: dict[str, Any]) -> None:
-        """Take back an open alarm; what cannot be read is left out."""
-        try:
-            saved = convert(document, _Saved)
-        except ValidationError:
-            return
-        self._alarm, self._calm_since = saved.alarm, saved.calm_since
+    def documents(self) -> Documents:
+        """All that `restore` takes."""
+        return self._open() | self._named({} if self._learner is None else self._learner.documents())
+
+    def _open(self) -> Documents:
+        return {self._scoring.name: None if self._alarm is None else to_builtins(_Saved(self._alarm, self._calm_since))}
+
+    def _named(self, documents: Documents) -> Documents:
+        return {f"{self._scoring.name}{OF}{name}": document for name, document in documents.items()}
+
+    def owns(self, key: str) -> bool:
+        """Whether a document of that name is this model's."""
+        return key == self._scoring.name or key.startswith(self._scoring.name + OF)
+
+    def restore(self, documents: Mapping[str, dict[str, Any] | None]) -> None:
+        """Take back an open alarm and what was learned; what cannot be read is left out, those of other models are."""
+        name = self._scoring.name
+        if (open_alarm := documents.get(name)) is not None:
+            try:
+                saved = convert(open_alarm, _Saved)
+            except ValidationError:
+                pass
+            else:
+                self._alarm, self._calm_since = saved.alarm, saved.calm_since
+        if self._learner is not None:
+            found = {key.removeprefix(name + OF): each for key, each in documents.items() if key.startswith(name + OF)}
+            self._learner.restore({key: each for key, each in found.items() if each is not None})

@@ -5,15 +5,18 @@
 
 A visit is under way while the operator switch, vendor mode or a cassette exchange shows one, and for a minute afterwards. It is
 planned when the calendar expects one: the calendar alone proves nothing, for an attacker may come on the same day. Who is
-expected may open a door first and has a while to show service mode.
+expected may open a door first and has a while to show service mode. A visit may be announced while the agent runs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import inf
+from typing import Any
 
 from agent.records import Reading
-from agent.stages.calendar import Plan
+from agent.stages import Documents
+from agent.stages.calendar import Plan, Visit
 
 SIGNS: dict[str, frozenset[str]] = {
     "auxiliaries.operatorSwitch": frozenset({"maintenance", "supervisor"}),
@@ -28,6 +31,7 @@ SETTLE = 0.2  # s: what a frame says together is judged together
 LINGER = 60.0  # s after the last sign: a door may close after the switch was turned back
 GRACE = 90.0  # s between a door that the calendar expects to be opened and the first sign of service mode
 OVERRUN = 3_600.0  # s that a planned visit may take longer than planned
+ANNOUNCED = 32  # visits that may be announced at once; whoever announces more forgets the oldest
 
 
 class Visits:
@@ -44,7 +48,21 @@ class Visits:
         self._grace = -inf
         self._planned_until = -inf
         self._said: dict[str, str] = {}
+        self._announced: tuple[Visit, ...] = ()
+        self._unsaved = False
         self.due = -inf
+
+    def announce(self, visit: Visit) -> None:
+        """Somebody is expected whom the calendar does not know."""
+        self._set((*self._announced, visit)[-ANNOUNCED:])
+
+    def withdraw(self, now: float) -> None:
+        """Nobody who was announced is expected at `now` any more."""
+        self._set(tuple(each for each in self._announced if not each.start <= now < each.end))
+
+    def _set(self, announced: tuple[Visit, ...]) -> None:
+        self._announced, self._unsaved = announced, True
+        self._look = self.due = -inf
 
     @property
     def planned(self) -> bool:
@@ -78,7 +96,8 @@ class Visits:
     def tick(self, now: float) -> list[Reading]:
         """What is to be said at `now`: only what is news."""
         if now >= self._look:
-            self._expected, self._open = self._plan.visit_planned(now), self._plan.is_open(now)
+            announced = any(visit.start <= now < visit.end for visit in self._announced)
+            self._expected, self._open = announced or self._plan.visit_planned(now), self._plan.is_open(now)
             self._look = now - now % LOOK + LOOK
         words = {"machine.visit": self._visit(now), "machine.open": "true" if self._open else "false"}
         readings = [Reading(self._machine, point, word, now) for point, word in words.items() if self._said.get(point) != word]
@@ -95,6 +114,18 @@ class Visits:
         if self._expected:
             self._planned_until = now + OVERRUN
         return "planned" if now < self._planned_until else "unplanned"
+
+    def changed(self) -> Documents:
+        """The announced visits, when they are not the ones that were saved last."""
+        if not self._unsaved:
+            return {}
+        self._unsaved = False
+        return {"announced": {"visits": [[visit.start, visit.end, visit.who] for visit in self._announced]}}
+
+    def restore(self, documents: Mapping[str, Mapping[str, Any]], now: float) -> None:
+        """Go on expecting whom an earlier run was told of."""
+        saved = documents.get("announced", {}).get("visits", ())
+        self._announced = tuple(Visit(start, end, who) for start, end, who in saved if end > now)
 
     def shift(self, by: float) -> None:
         """The clock was set by so many seconds."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from agent.records import Alarm, Body, Envelope, Loss, Reading, Receipt, Stamp, Summary
+from agent.records import Alarm, Answer, Body, Envelope, Loss, Reading, Receipt, Stamp, Summary
 from agent.store.notes import Changes
 from agent.store.storage import JournalStorage
 from agent.store.tiny import JournalDB, JournalTable
@@ -35,7 +35,7 @@ READINGS = "readings"
 DEAD = "dead"  # what the platform refused for good
 LANES = (ALARMS, SUMMARIES, READINGS)  # in the order in which they are sent and kept
 
-_LANE_OF: dict[type, str] = {Alarm: ALARMS, Loss: ALARMS, Summary: SUMMARIES, Reading: READINGS}
+_LANE_OF: dict[type, str] = {Alarm: ALARMS, Answer: ALARMS, Loss: ALARMS, Summary: SUMMARIES, Reading: READINGS}
 
 
 def lane_of(body: Body) -> str:

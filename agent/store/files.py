@@ -81,7 +81,8 @@ class _OsFile:
         while done < len(data):  # a nearly full disk takes a part first and says ENOSPC on the next call
             self.length = max(self.length, at + done)
             done += os.pwrite(self._descriptor, data[done:], at + done)
-        self.length = max(self.length, at + done)
+        if at + done > self.length:
+            self.length = at + done
 
     def sync(self) -> None:
         os.fdatasync(self._descriptor)

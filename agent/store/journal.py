@@ -168,7 +168,8 @@ class Journal:
         """
         file = self._handle()
         self._touched = True
-        self._make_ready()
+        if self._soiled or not self._named:
+            self._make_ready()
         data = b"\n" + line(payload) if self._broken_line else line(payload)
         end = self._end + len(data)
         if end > file.length:

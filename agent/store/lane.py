@@ -174,8 +174,9 @@ class DiskLane:
         self.next = first
 
     def _note_size(self, segment: Segment) -> None:
-        self.size += self._journal.size - segment.size
-        segment.size = self._journal.size
+        if (size := self._journal.size) != segment.size:
+            self.size += size - segment.size
+            segment.size = size
 
     def _note_set_aside(self, repair: Repair) -> None:
         if repair.set_aside and all(path != repair.set_aside for path, _ in self._set_aside):

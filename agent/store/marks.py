@@ -8,7 +8,7 @@ from agent.store.notes import Notes
 
 TABLE = "lanes"
 RESERVE = 256  # positions claimed at once …
-RESERVE_BATCHES = 16  # … or so many batches: a claim is a write of its own
+RESERVE_BATCHES = 64  # … or so many batches: a claim is a write of its own
 
 
 class Marks(msgspec.Struct, frozen=True):

@@ -16,6 +16,19 @@ Changes: TypeAlias = Mapping[str, Mapping[str, dict[str, Any] | None]]
 """table -> name -> document, or None to forget it"""
 
 
+def overlaid(tables: Mapping[str, Mapping[str, dict[str, Any]]], changes: Changes) -> dict[str, dict[str, dict[str, Any]]]:
+    """Tables as they are after some changes."""
+    after = {table: dict(documents) for table, documents in tables.items()}
+    for table, documents in changes.items():
+        known = after.setdefault(table, {})
+        for key, document in documents.items():
+            if document is None:
+                known.pop(key, None)
+            else:
+                known[key] = document
+    return after
+
+
 class Notes(Protocol):
     """Small documents, kept together."""
 

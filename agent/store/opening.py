@@ -21,7 +21,7 @@ from agent.store.memory import MemoryLane
 from agent.store.notes import DurableNotes, MemoryNotes, Notes
 from agent.store.room import Bounds
 
-SEGMENT_BYTES = 256 * 1024
+SEGMENT_BYTES = 1024 * 1024  # beginning one takes two syncs: seldom beside the appends that it takes, whatever their size
 SEGMENTS_A_BUDGET = 32  # room is made by whole segments: a small budget wants small ones
 STATE = "state.journal"
 DAMAGED_END = "damagedEnd"  # an upper bound: positions are claimed in advance

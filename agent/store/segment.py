@@ -11,6 +11,7 @@ import msgspec
 
 TABLE = "_default"  # TinyDB's own default, so that an operator's JournalDB(segment).all() shows the records
 
+_OPENING = b'{"%b":{' % TABLE.encode()
 _NOTHING = msgspec.Raw(b"{}")
 _tables = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _whole = msgspec.json.Decoder(tuple[msgspec.Raw]).decode
@@ -19,8 +20,7 @@ _documents = msgspec.json.Decoder(dict[int, msgspec.Raw]).decode
 
 def payload_of(first: int, records: list[bytes]) -> bytes:
     """The transaction that stores encoded records at positions from `first` on."""
-    documents = b",".join([b'"%d":%b' % (position, record) for position, record in enumerate(records, first)])
-    return b'{"%b":{%b}}' % (TABLE.encode(), documents)
+    return _OPENING + b",".join([b'"%d":%b' % (position, record) for position, record in enumerate(records, first)]) + b"}}"
 
 
 class When(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import queue
 import threading
 import time
@@ -22,12 +23,15 @@ from typing import Any, TypeVar
 
 from agent.errors import StoreUnavailable
 from agent.records import Body, Envelope, Receipt, Stamp
+from agent.stages.guard import scrubbed
 from agent.store import ALARMS, LANES, Status, Store, lane_of
 from agent.store.lane_store import LaneStore
-from agent.store.notes import Changes
+from agent.store.notes import Changes, overlaid
 from agent.store.shelter import Shelter
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 RETRY_FIRST = 1.0  # s between attempts to use a disk that refused
 RETRY_LIMIT = 30.0
@@ -77,6 +81,8 @@ class Health:
     commits: int = 0
     turned: float = 0.0
     """Monotonic time at which the thread last went round."""
+    guard_hits: int = 0
+    """Places in records that looked like card data, and were left out."""
     sheltered: int = 0
     """Bytes of records that are in memory alone."""
     status: Status = field(default_factory=Status)
@@ -146,6 +152,7 @@ class Writer:
         It fails with StoreUnavailable when the records, or the puts that wait for a disk, are too many for the memory.
         """
         done: asyncio.Future[None] = self._loop.create_future()
+        bodies = self._scrubbed(bodies)
         lanes = Counter(map(lane_of, bodies))
         if self._given - self._taken + len(bodies) > PENDING * (2 if ALARMS in lanes else 1):
             with self._dropping:
@@ -155,6 +162,16 @@ class Writer:
         self._given += len(bodies)
         self._queue.put(_Put(bodies, changes, stamp, done))
         return done
+
+    def _scrubbed(self, bodies: Sequence[Body]) -> Sequence[Body]:
+        """The second lock: what looks like card data reaches no disk, not even in a record of our own making."""
+        clean = [scrubbed(body) for body in bodies]
+        hits = sum(count for _, count in clean)
+        if not hits:
+            return bodies
+        self.health.guard_hits += hits
+        log.error("something that looks like card data was about to be stored; it was left out")
+        return [body for body, _ in clean]
 
     async def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
         """The next envelopes for an uplink, all of one epoch: what is only in memory first. Raises StoreUnavailable."""
@@ -183,6 +200,19 @@ class Writer:
             held = self._shelter.backlog(uplink)
             return {lane: count + held[lane] for lane, count in self._disk.backlog(uplink).items()}
 
+        return await self._call(work)
+
+    async def recall(self, tables: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
+        """The documents of some tables: those on disk, and of a disk that refuses those that wait for it."""
+
+        def work() -> dict[str, dict[str, dict[str, Any]]]:
+            found = {table: self._disk.recall(table) for table in tables}
+            return overlaid(found, {table: self._notes.get(table, {}) for table in tables})
+
+        return await self._call(work)
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """Let the thread do something with the store's files while nothing is written to them. Raises StoreUnavailable."""
         return await self._call(work)
 
     def made(self) -> dict[str, int]:

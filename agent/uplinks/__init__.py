@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, Self
+from collections.abc import Callable, Sequence
+from typing import Protocol, Self, runtime_checkable
 
 from agent.errors import Unreachable
 from agent.records import Envelope, Receipt
@@ -35,15 +35,25 @@ class Uplink(Protocol):
     async def __aexit__(self, *exc: object) -> None:
         """Say goodbye and let go of everything; never raises for a link that is already gone."""
 
-    async def send(self, batch: Sequence[Envelope]) -> Receipt:
+    async def send(self, batch: Sequence[Envelope], urgent: Callable[[], bool]) -> Receipt:
         """Deliver envelopes of one lane, in order. Called again only after the last call has ended.
 
         The receipt names only what the platform itself has acknowledged, and at least one position; the rest of the batch is
-        sent again. Raises Unreachable when nothing was acknowledged: everything is kept, the link must be left.
+        sent again. It may end early, and does soon once something is `urgent`: an alarm waits for its turn.
+
+        Raises Unreachable when nothing was acknowledged: everything is kept, the link must be left.
         """
 
     async def lost(self) -> str:
         """Return, with the reason, when the link is seen to be gone. Awaited, and cancelled, while there is nothing to send."""
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """An uplink over which the platform may ask for something."""
+
+    on_request: Callable[[bytes], None] | None
+    """Given each request, on the event loop, as often as the link brings it; set before the uplink is entered."""
 
 
 UPLINKS = {"mqtt": "agent.uplinks.mqtt", "coap": "agent.uplinks.coap"}

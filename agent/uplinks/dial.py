@@ -13,8 +13,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, TypeAlias
 
 from agent.errors import Unreachable
-from agent.uplinks import Refused
+from agent.uplinks import Refused, websocket
 from agent.uplinks.endpoint import Endpoint
+from agent.uplinks.websocket import WebSocket
 
 Address: TypeAlias = tuple[int, Any]
 """Address family, and the socket address as it is used there."""
@@ -123,6 +124,49 @@ async def _secure(sock: socket.socket, tls: ssl.SSLContext, endpoint: Endpoint) 
             raise Unreachable(f"{endpoint}: {error.strerror or 'closed'} during the TLS handshake") from None
         raise
     return secured
+
+
+async def upgrade(sock: socket.socket, endpoint: Endpoint, limit: float) -> WebSocket:
+    """The connection as a WebSocket that speaks MQTT. Raises Unreachable, or Refused when there is none on this path."""
+    key = os.urandom(16)
+    try:
+        async with _limit(limit, f"{endpoint}: no answer to the WebSocket handshake"):
+            answer = await _converse(sock, websocket.request(str(endpoint), endpoint.path, key))
+        header, _, rest = answer.partition(b"\r\n\r\n")
+        websocket.check_answer(header, key)
+    except BaseException as error:  # the socket is ours until it is returned
+        sock.close()
+        if isinstance(error, websocket.HandshakeRefused):
+            raise Refused(f"{endpoint}: {error}") from None
+        if isinstance(error, OSError) and not isinstance(error, Unreachable):
+            raise Unreachable(f"{endpoint}: {error.strerror or 'closed'} during the WebSocket handshake") from None
+        raise
+    return WebSocket(sock, rest)
+
+
+async def _converse(sock: socket.socket, request: bytes) -> bytes:
+    """Send a request; what came back, up to the end of its header at least. The loop's own calls do not take TLS sockets."""
+    loop = asyncio.get_running_loop()
+    answer = b""
+    while b"\r\n\r\n" not in answer and len(answer) < websocket.MAX_HEADER:
+        try:
+            if request:
+                request = request[sock.send(request) :]
+                continue
+            chunk = sock.recv(websocket.CHUNK)
+            if not chunk:
+                raise ConnectionAbortedError
+            answer += chunk
+        except (ssl.SSLWantReadError, BlockingIOError):
+            await _ready(loop.add_writer, loop.remove_writer, sock) if request else await _readable(sock)
+        except ssl.SSLWantWriteError:
+            await _ready(loop.add_writer, loop.remove_writer, sock)
+    return answer
+
+
+async def _readable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    await _ready(loop.add_reader, loop.remove_reader, sock)
 
 
 async def _shake_hands(sock: ssl.SSLSocket) -> None:

@@ -33,8 +33,11 @@ class Endpoint(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse(url: str, schemes: Mapping[str, Scheme], *, insecure: bool) -> Endpoint:
-    """The endpoint of a URL. Raises ValueError("url: what is wrong, what would be right")."""
+def parse(url: str, schemes: Mapping[str, Scheme], *, insecure: bool, instead: str = "") -> Endpoint:
+    """The endpoint of a URL. Raises ValueError("url: what is wrong, what would be right").
+
+    `instead` is what makes a scheme secure, where that is not another scheme.
+    """
     usual = " or ".join(f"{name}://host[:port]" for name in schemes)
     try:
         parts = urlsplit(url)
@@ -46,10 +49,10 @@ def parse(url: str, schemes: Mapping[str, Scheme], *, insecure: bool) -> Endpoin
         raise ValueError(f'url: "{url if "@" not in url else "…"}" is not {usual}')
     _check_nothing_else(parts)
     if not scheme.secure and not insecure and not is_loopback(parts.hostname):
-        secure = next(name for name, each in schemes.items() if each.secure)
+        remedy = instead or f"use {parts.scheme}s://"
         raise ValueError(
             f"url: {parts.scheme}:// to {parts.hostname} would travel readable and changeable by anyone on the way; "
-            f"use {secure}://, or say `insecure: true` where the line itself is protected"
+            f"{remedy}, or say `insecure: true` where the line itself is protected"
         )
     return Endpoint(parts.hostname, port or scheme.port, parts.path.strip("/"), scheme.secure)
 

@@ -1,15 +1,15 @@
 """MQTT 5 and 3.1.1 with QoS 1: an envelope is delivered when the PUBACK of the very message that carried it has come.
 
-A retained status topic says {"link":"up"} while the link stands, {"link":"down"} after a goodbye, and {"link":"lost"}, the last
-will, when it broke. docs/platform-link.md tells the topics and what becomes of each reason code.
+Over TCP, TLS and WebSocket. A retained status topic says {"link":"up"} while the link stands, {"link":"down"} after a goodbye,
+and {"link":"lost"}, the last will, when it broke. docs/platform-link.md tells the topics and what becomes of each reason code.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -17,22 +17,29 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.encode import ENCODINGS
+from agent.encode import Encoding, EncodingName, write
 from agent.errors import Unreachable
 from agent.records import Envelope, Receipt
 from agent.settings import Duration, Size
 from agent.uplinks import Refused, mqtt_reasons
-from agent.uplinks.dial import connect
+from agent.uplinks.dial import connect, upgrade
 from agent.uplinks.endpoint import Scheme, parse, secret, tls_context
-from agent.uplinks.mqtt_session import GOODBYE, LoopClient, Session
-from agent.uplinks.portions import Outcome, Portions, Verdict, check_batch
+from agent.uplinks.mqtt_session import ANY_SIZE, GOODBYE, LoopClient, Session, Sock, Welcome
+from agent.uplinks.portions import Outcome, Portions, Verdict, at_leisure, check_batch
+from agent.uplinks.topics import Topics, check_template
 
 log = logging.getLogger(__name__)
 
-SCHEMES = {"mqtt": Scheme(1883, secure=False), "mqtts": Scheme(8883, secure=True)}
+SCHEMES = {
+    "mqtt": Scheme(1883, secure=False),
+    "mqtts": Scheme(8883, secure=True),
+    "ws": Scheme(80, secure=False),
+    "wss": Scheme(443, secure=True),
+}
 PROTOCOLS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
-ANY_SIZE = 268_435_455  # bytes; the largest packet there is (MQTT 5, 1.5.5)
-AROUND = 64  # bytes of a PUBLISH that are neither topic nor payload, at most
+AROUND = 64  # bytes of a PUBLISH that are neither topic, payload nor properties, at most
+LONGEST_SESSION = 30 * 86_400  # s
+MAX_PROPERTIES = 2048  # bytes of names and values; they are paid for with each message
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class Settings:
     """One broker, and how this gateway speaks to it."""
 
     url: str
-    """mqtt:// or mqtts:// host[:port]"""
+    """mqtt:// or mqtts:// host[:port], ws:// or wss:// host[:port]/path"""
     username: str = ""
     password_file: Path | None = None
     ca: Path | None = None
@@ -51,40 +58,67 @@ class Settings:
     """The gateway's id when not given."""
     protocol: Literal["5", "3.1.1"] = "5"
     """3.1.1 has no word for refusing a message: what such a broker drops counts as delivered."""
+    tenant: str = ""
+    """For {tenant} in the topics."""
     topic: str = "atm/{gateway}/{lane}"
+    """Also {tenant}, {machine} and {kind} (alarm, loss, reading, summary)."""
     status_topic: str = "atm/{gateway}/status"
     """Empty: no status and no last will."""
-    encoding: Literal["json", "cbor"] = "json"
+    request_topic: str = ""
+    """Where the platform asks for something; empty: it is not listened to."""
+    encoding: EncodingName = "json"
+    compress: bool = False
+    """Deflate what gets a tenth shorter by it; the content type says so."""
     ack_timeout: Duration = 10.0
     """How long the broker may take for one answer before the link counts as broken."""
     keepalive: Duration = 30.0
+    session_expiry: Duration = 0.0
+    """How long the broker keeps requests for a gateway that is away. 0: not at all."""
+    message_expiry: Duration = 0.0
+    """After so long the broker may drop what no subscriber has fetched (MQTT 5 alone). 0: never."""
+    user_properties: Mapping[str, str] = field(default_factory=dict)
+    """Of every message (MQTT 5 alone)."""
     batch: int = 100
     """Envelopes in one message, at most."""
     batch_bytes: Size = 64 * 1024
+    window: int = 16
+    """Messages on their way at once, at most; the broker's Receive Maximum if that is less."""
     unheard: Literal["accept", "keep"] = "accept"
     """What to make of a broker that takes a message and has no subscriber for it (reason 0x10, MQTT 5 alone)."""
     insecure: bool = False
-    """Allow mqtt:// to another machine. It never loosens what mqtts:// verifies."""
+    """Allow mqtt:// or ws:// to another machine. It never loosens what mqtts:// and wss:// verify."""
 
     def __post_init__(self) -> None:
         endpoint = parse(self.url, SCHEMES, insecure=self.insecure)
-        if endpoint.path:
-            raise ValueError("url: it has a path, which means nothing to MQTT; leave it out")
+        if endpoint.path and not self.is_websocket:
+            raise ValueError("url: it has a path, which means nothing to MQTT; leave it out, or use ws:// or wss://")
         if not endpoint.secure and (self.ca or self.certificate or self.key):
-            raise ValueError("url: ca, certificate and key are for mqtts://; leave them out, or use mqtts://")
+            raise ValueError("url: ca, certificate and key are for mqtts:// and wss://; leave them out, or use one of these")
         if self.key and not self.certificate:
             raise ValueError("key: there is no certificate for it; give `certificate` too")
         if self.password_file and not self.username:
             raise ValueError("password_file: there is no user for it; give `username` too")
-        levels = self.topic.split("/")
-        if "{gateway}" not in levels or "{lane}" not in levels:
-            raise ValueError("topic: {gateway} and {lane} must each be a level of it, as in atm/{gateway}/{lane}")
-        for key, topic in (("topic", self.topic), ("status_topic", self.status_topic)):
-            if "+" in topic or "#" in topic or topic.startswith("$"):
-                raise ValueError(f"{key}: wildcards (+ #) and names that begin with $ cannot be published to")
+        check_template("topic", self.topic, self.tenant, names_envelopes=True)
+        for key, topic in (("status_topic", self.status_topic), ("request_topic", self.request_topic)):
+            check_template(key, topic, self.tenant, names_envelopes=False)
         if not 1 <= self.keepalive <= 65_535:
             raise ValueError("keepalive: expected 1s to 65535s")
-        check_batch(self.ack_timeout, self.batch, self.batch_bytes)
+        self._check_version_5()
+        check_batch(self.ack_timeout, self.batch, self.batch_bytes, self.window)
+
+    def _check_version_5(self) -> None:
+        if self.protocol != "5" and (self.message_expiry or self.user_properties):
+            raise ValueError("protocol: message_expiry and user_properties are of MQTT 5; leave them out, or use it")
+        for key, value in (("session_expiry", self.session_expiry), ("message_expiry", self.message_expiry)):
+            if not 0 <= value <= LONGEST_SESSION:
+                raise ValueError(f"{key}: expected 0s to 30d")
+        if sum(len(name.encode()) + len(value.encode()) for name, value in self.user_properties.items()) > MAX_PROPERTIES:
+            raise ValueError(f"user_properties: longer than {MAX_PROPERTIES} bytes, and they go with every message")
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether MQTT travels in a WebSocket."""
+        return self.url.startswith("ws")
 
 
 def open_uplink(name: str, gateway: str, settings: Settings) -> MqttUplink:
@@ -92,42 +126,71 @@ def open_uplink(name: str, gateway: str, settings: Settings) -> MqttUplink:
     return MqttUplink(name, gateway, settings)
 
 
+class Packed(Properties):
+    """Properties that are the same for every message, packed once: paho would do it for each."""
+
+    def __init__(self, properties: Any) -> None:
+        super().__init__(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        self.__dict__["packed"] = properties.pack()
+
+    def pack(self) -> bytes:
+        packed: bytes = self.__dict__["packed"]
+        return packed
+
+
 class MqttUplink:
-    """See `agent.uplinks.Uplink`."""
+    """See `agent.uplinks.Uplink`. `on_request` is given what comes on the request topic, on the event loop."""
 
     def __init__(self, name: str, gateway: str, settings: Settings) -> None:
         self.name = name
+        self.on_request: Callable[[bytes], None] | None = None
         self._settings = settings
         self._endpoint = parse(settings.url, SCHEMES, insecure=settings.insecure)
         self._client_id = settings.client_id or gateway
-        self._topic = settings.topic.replace("{gateway}", gateway)
-        self._status_topic = settings.status_topic.replace("{gateway}", gateway)
-        self._encoding = ENCODINGS[settings.encoding]
-        self._portions = Portions()
+        self._topics = Topics(settings.topic, gateway, settings.tenant)
+        self._status_topic = Topics(settings.status_topic, gateway, settings.tenant).template
+        self._request_topic = Topics(settings.request_topic, gateway, settings.tenant).template
+        self._portions = Portions(settings.batch, settings.batch_bytes, self._topics.leading)
         self._learned = ANY_SIZE  # bytes of a packet, from a broker that ended the link for a larger one
+        self._welcome = Welcome(0)
         self._largest = ANY_SIZE
+        self._packed: dict[str, Packed] = {}  # by media type
         self._session: Session | None = None
 
     async def __aenter__(self) -> Self:
-        settings, owner = self._settings, f"uplink {self.name}"
+        settings = self._settings
+        owner = f"uplink {self.name}"
         password = secret(owner, "password_file", settings.password_file) if settings.password_file else None
-        tls = tls_context(owner, settings.ca, settings.certificate, settings.key) if self._endpoint.secure else None
-        sock = await connect(self._endpoint, tls, settings.ack_timeout)
-        client = LoopClient(self._client_id, PROTOCOLS[settings.protocol], sock)
-        if settings.username:
-            client.username_pw_set(settings.username, password)  # type: ignore[arg-type]  # any bytes (MQTT 5, 3.1.3.6)
-        if self._status_topic:
-            client.will_set(self._status_topic, b'{"link":"lost"}', qos=1, retain=True)
+        client = self._client(await self._dial(), password)
         session = Session(client, settings.ack_timeout)
+        host, port, keepalive = self._endpoint.host, self._endpoint.port, round(settings.keepalive)
+        expiry = round(settings.session_expiry)
         try:
-            reason, properties = await session.connect(self._endpoint.host, self._endpoint.port, round(settings.keepalive))
-            self._welcome(reason, properties)
+            self._welcome = await session.connect(host, port, keepalive, clean=not expiry, expiry=expiry)
+            self._heed(self._welcome)
+            await self._listen(session)
             await self._tell(session, "up")
         except BaseException:
             session.close()
             raise
         self._session = session
         return self
+
+    async def _dial(self) -> Sock:
+        """A connection that MQTT can be spoken on."""
+        settings, owner, limit = self._settings, f"uplink {self.name}", self._settings.ack_timeout
+        tls = tls_context(owner, settings.ca, settings.certificate, settings.key) if self._endpoint.secure else None
+        sock = await connect(self._endpoint, tls, limit)
+        return await upgrade(sock, self._endpoint, limit) if settings.is_websocket else sock
+
+    def _client(self, sock: Sock, password: bytes | None) -> LoopClient:
+        settings = self._settings
+        client = LoopClient(self._client_id, PROTOCOLS[settings.protocol], sock, clean=not settings.session_expiry)
+        if settings.username:
+            client.username_pw_set(settings.username, password)  # type: ignore[arg-type]  # any bytes (MQTT 5, 3.1.3.6)
+        if self._status_topic:
+            client.will_set(self._status_topic, b'{"link":"lost"}', qos=1, retain=True)
+        return client
 
     async def __aexit__(self, *exc: object) -> None:
         session, self._session = self._session, None
@@ -143,8 +206,9 @@ class MqttUplink:
         finally:
             session.close()
 
-    async def send(self, batch: Sequence[Envelope]) -> Receipt:
-        return await self._portions.deliver(batch, self._post)
+    async def send(self, batch: Sequence[Envelope], urgent: Callable[[], bool] = at_leisure) -> Receipt:
+        window = min(self._settings.window, self._welcome.receive_maximum)
+        return await self._portions.deliver(batch, self._post, window, urgent)
 
     async def lost(self) -> str:
         await self._link.lost.wait()
@@ -155,45 +219,65 @@ class MqttUplink:
         assert self._session is not None, "an uplink is used inside `async with`"
         return self._session
 
-    def _welcome(self, reason: int, properties: Properties | None) -> None:
-        """Read a CONNACK (MQTT 5, 3.2.2). Raises Refused or Unreachable."""
-        if reason >= mqtt_reasons.FAILURE:
-            raise mqtt_reasons.failure(reason, f"{self._endpoint} refuses the connection")
-        if getattr(properties, "MaximumQoS", 1) < 1:
+    def _heed(self, welcome: Welcome) -> None:
+        """What the CONNACK says. Raises Refused or Unreachable."""
+        if welcome.reason >= mqtt_reasons.FAILURE:
+            raise mqtt_reasons.failure(welcome.reason, f"{self._endpoint} refuses the connection")
+        if welcome.maximum_qos < 1:
             raise mqtt_reasons.failure(0x9B, str(self._endpoint))
-        self._largest = min(self._learned, getattr(properties, "MaximumPacketSize", ANY_SIZE))
+        self._largest = min(self._learned, welcome.largest)
+
+    async def _listen(self, session: Session) -> None:
+        """Let the platform ask for something. Raises Unreachable."""
+        on_request = self.on_request
+        if not self._request_topic or on_request is None:
+            return
+        session.on_message = lambda _topic, payload: on_request(payload)
+        reason = await session.subscribe(self._request_topic)
+        if reason >= mqtt_reasons.FAILURE:
+            log.warning("uplink %s: requests: %s", self.name, mqtt_reasons.failure(reason, self._request_topic))
 
     async def _tell(self, session: Session, word: str) -> None:
         """Say how the link is. Its PUBACK also proves that the way back is open."""
         if not self._status_topic:
             return
-        reason = await session.publish(self._status_topic, f'{{"link":"{word}"}}'.encode(), retain=True)
+        payload, retain = f'{{"link":"{word}"}}'.encode(), self._welcome.retains
+        reason: int = await session.publish(self._status_topic, payload, int, retain=retain)
         if reason >= mqtt_reasons.FAILURE and word == "up":
             log.warning("uplink %s: status: %s", self.name, mqtt_reasons.failure(reason, self._status_topic))
 
-    async def _post(self, portion: Sequence[Envelope]) -> Verdict:
-        topic = self._topic.replace("{lane}", portion[0].lane)
-        payload = self._encoding.encode(portion)
-        size = len(payload) + len(topic.encode()) + AROUND
+    def _post(self, portion: Sequence[Envelope]) -> asyncio.Future[Verdict]:
+        topic = self._topics.of(portion[0])
+        payload, encoding = write(self._settings.encoding, portion, compress=self._settings.compress)
+        if self._portions.too_long(portion, len(payload)):
+            return _said(Verdict(Outcome.TOO_LONG))
+        properties = self._properties(encoding)
+        size = len(payload) + len(topic.encode()) + AROUND + (len(properties.pack()) if properties is not None else 0)
         if size > self._largest:
-            return Verdict(Outcome.TOO_LARGE, f"{size} bytes; the broker takes {self._largest} at most")
+            return _said(Verdict(Outcome.TOO_LARGE, f"{size} bytes; the broker takes {self._largest} at most"))
         session = self._link
-        try:
-            reason = await session.publish(topic, payload, properties=self._properties())
-        except Unreachable:
-            if session.reason == mqtt_reasons.TOO_LARGE:
-                self._learned = size - 1
-            raise
-        return self._judge(reason, topic, size)
+        sent = session.publish(topic, payload, lambda reason: self._judge(reason, topic, size), properties=properties)
+        sent.add_done_callback(lambda _: self._learn(session, size))
+        return sent
 
-    def _properties(self) -> Any:
+    def _learn(self, session: Session, size: int) -> None:
+        if session.reason == mqtt_reasons.TOO_LARGE:
+            self._learned = min(self._learned, size - 1)
+
+    def _properties(self, encoding: Encoding) -> Packed | None:
         """Of a PUBLISH (MQTT 5, 3.3.2.3); none in 3.1.1."""
         if self._settings.protocol != "5":
             return None
-        properties: Any = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.ContentType = self._encoding.media_type
-        properties.PayloadFormatIndicator = 1 if self._settings.encoding == "json" else 0  # UTF-8 text, or bytes
-        return properties
+        if encoding.media_type not in self._packed:
+            properties: Any = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.ContentType = encoding.media_type
+            properties.PayloadFormatIndicator = int(encoding.is_text)  # UTF-8 text, or bytes
+            if self._settings.message_expiry:
+                properties.MessageExpiryInterval = round(self._settings.message_expiry)
+            if self._settings.user_properties:
+                properties.UserProperty = list(self._settings.user_properties.items())
+            self._packed[encoding.media_type] = Packed(properties)
+        return self._packed[encoding.media_type]
 
     def _judge(self, reason: int, topic: str, size: int) -> Verdict:
         """What a PUBACK says of its message. Raises Refused or Unreachable when it is not about the message."""
@@ -206,3 +290,9 @@ class MqttUplink:
         if reason == mqtt_reasons.FORMAT_INVALID:
             return Verdict(Outcome.REFUSED, "the broker does not take this payload (0x99)")
         raise mqtt_reasons.failure(reason, topic)
+
+
+def _said(verdict: Verdict) -> asyncio.Future[Verdict]:
+    said: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+    said.set_result(verdict)
+    return said

@@ -1,6 +1,7 @@
 """One MQTT connection: paho's client driven by the event loop, on a socket that the loop has opened.
 
-paho's own queue is never a buffer: one message is on its way at a time, and a client lives no longer than its connection.
+paho's own queue is never a buffer: how many messages are on their way is the caller's to bound, by `window`, and a client lives
+no longer than its connection. Made for any uplink that speaks MQTT.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import Any, Literal, TypeVar
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -18,8 +21,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.errors import Unreachable
 from agent.uplinks.mqtt_reasons import FAILURE, FORMAT_INVALID, TOO_LARGE, failure
+from agent.uplinks.websocket import WebSocket
 
-T = TypeVar("T")
+Sock: TypeAlias = socket.socket | WebSocket
 
 BROKEN = {
     0x80: "it was closed without a word; does another client use this client id?",
@@ -29,13 +33,28 @@ BROKEN = {
 MAX_INCOMING = 16 * 1024  # bytes of a packet from the broker
 UPKEEP = 1.0  # s between looks at the keepalive
 GOODBYE = 1.0  # s for the last words of a link that is left
+ANY_SIZE = 268_435_455  # bytes; the largest packet there is (MQTT 5, 1.5.5)
+ANY_NUMBER = 65_535  # messages on their way at once (MQTT 5, 3.2.2.3.3)
+
+
+class Welcome(NamedTuple):
+    """What a CONNACK says (MQTT 5, 3.2.2): its reason code, and the limits that the broker sets. 3.1.1 sets none."""
+
+    reason: int
+    receive_maximum: int = ANY_NUMBER
+    largest: int = ANY_SIZE  # bytes of a packet
+    maximum_qos: int = 2
+    retains: bool = True
 
 
 class LoopClient(Client):
     """paho's client without a thread. What it leaves no open door for is done here, and nothing else."""
 
-    def __init__(self, client_id: str, protocol: MQTTProtocolVersion, sock: socket.socket) -> None:
-        super().__init__(CallbackAPIVersion.VERSION2, client_id, protocol=protocol, reconnect_on_failure=False)
+    def __init__(self, client_id: str, protocol: MQTTProtocolVersion, sock: Sock, *, clean: bool = True) -> None:
+        """`clean`: nothing is left of an earlier session. Only 3.1.1 is told so here; 5 is told in its CONNECT."""
+        flag = None if protocol == MQTTProtocolVersion.MQTTv5 else clean
+        super().__init__(CallbackAPIVersion.VERSION2, client_id, flag, protocol=protocol, reconnect_on_failure=False)
+        self.max_inflight_messages_set(0)  # no bound of its own, and no search through all of them at each acknowledgement
         self._opened = sock
         self.oversized: set[int] = set()  # packet identifiers
 
@@ -59,47 +78,67 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._client = client
         self._ack_timeout = ack_timeout
-        self._connack: asyncio.Future[tuple[int, Properties | None]] = self._loop.create_future()
-        self._acks: dict[int, asyncio.Future[int]] = {}
+        self._connack: asyncio.Future[Welcome] = self._loop.create_future()
+        self._waiting: OrderedDict[int, tuple[asyncio.Future[Any], Callable[[int], Any], float]] = OrderedDict()
+        self._overdue: asyncio.TimerHandle | None = None
         self._upkeep: asyncio.TimerHandle | None = None
-        self._sock: socket.socket | None = None
+        self._sock: Any = None
+        self._writing = False  # paho has something to write
+        self.on_message: Callable[[str, bytes], None] = lambda _topic, _payload: None
         self.lost = asyncio.Event()
         self.why = ""  # once it is lost
         self.reason = 0  # of the broker's DISCONNECT; 0 when it sent none
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
         client.on_socket_open = self._on_socket_open
         client.on_socket_close = self._on_socket_close
         client.on_socket_register_write = self._on_register_write
         client.on_socket_unregister_write = self._on_unregister_write
 
-    async def connect(self, host: str, port: int, keepalive: int) -> tuple[int, Properties | None]:
-        """The broker's answer to CONNECT: reason code and properties. Raises Unreachable."""
-        self._client.connect(host, port, keepalive, properties=self._properties())
+    async def connect(self, host: str, port: int, keepalive: int, *, clean: bool = True, expiry: int = 0) -> Welcome:
+        """The broker's answer to CONNECT. `expiry`: seconds that it keeps this session afterwards. Raises Unreachable."""
+        if self._client.protocol == MQTTProtocolVersion.MQTTv5:
+            properties: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.MaximumPacketSize = MAX_INCOMING  # a broker has nothing long to tell us
+            if expiry:
+                properties.SessionExpiryInterval = expiry
+            self._client.connect(host, port, keepalive, clean_start=clean, properties=properties)
+        else:
+            self._client.connect(host, port, keepalive)
         self._look_after()
-        return await self._answer(self._connack, "CONNACK")
-
-    def _properties(self) -> Any:
-        """Of the CONNECT (MQTT 5, 3.1.2.11); none in 3.1.1. A broker has nothing long to tell us."""
-        if self._client.protocol != MQTTProtocolVersion.MQTTv5:
-            return None
-        properties: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.MaximumPacketSize = MAX_INCOMING
-        return properties
-
-    async def publish(self, topic: str, payload: bytes, *, retain: bool = False, properties: Properties | None = None) -> int:
-        """Publish with QoS 1. The reason code of this very message's PUBACK (MQTT 5, 3.4.2.1). Raises Unreachable."""
-        if self.lost.is_set():
-            raise self._error()
-        info = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
-        ack: asyncio.Future[int] = self._loop.create_future()
-        self._acks[info.mid] = ack
         try:
-            reason = await self._answer(ack, "PUBACK")
-        finally:
-            del self._acks[info.mid]
-        return TOO_LARGE if info.mid in self._client.oversized else reason
+            async with asyncio.timeout(self._ack_timeout):
+                return await self._connack
+        except TimeoutError:
+            raise self._silent("CONNACK") from None
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        judge: Callable[[int], Any],
+        *,
+        retain: bool = False,
+        properties: Properties | None = None,
+    ) -> asyncio.Future[Any]:
+        """Publish with QoS 1. The future has what `judge` makes of the reason code of this very message's PUBACK, or its error.
+
+        The message is on its way on return. Unreachable comes with the future.
+        """
+        if self.lost.is_set():
+            return self._gone()
+        info = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+        return self._expect(info.mid, judge)
+
+    def subscribe(self, topic: str) -> asyncio.Future[int]:
+        """Subscribe with QoS 1; `on_message` is given what comes. The future has the reason code (MQTT 5, 3.9.3)."""
+        if self.lost.is_set():
+            return self._gone()
+        result, mid = self._client.subscribe(topic, qos=1)
+        return self._expect(mid, int) if result == MQTTErrorCode.MQTT_ERR_SUCCESS and mid is not None else self._gone()
 
     async def goodbye(self) -> None:
         """DISCONNECT in peace, so that the broker forgets the last will."""
@@ -108,34 +147,65 @@ class Session:
 
     def close(self) -> None:
         """Let go of the socket and of everything that hangs on it."""
-        if self._upkeep is not None:
-            self._upkeep.cancel()
-            self._upkeep = None
+        for timer in (self._upkeep, self._overdue):
+            if timer is not None:
+                timer.cancel()
+        self._upkeep = self._overdue = None
         self._fail("the link was left")
         self._release(self._sock)
         self._client.on_socket_close = None
         self._client.on_socket_unregister_write = None
 
-    async def _answer(self, future: asyncio.Future[T], what: str) -> T:
+    # What is waited for -------------------------------------------------------------------------------------------------
+
+    def _expect(self, mid: int, judge: Callable[[int], Any]) -> asyncio.Future[Any]:
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        self._waiting[mid] = (answer, judge, self._loop.time() + self._ack_timeout)
+        if self._overdue is None:
+            self._overdue = self._loop.call_later(self._ack_timeout, self._look_for_overdue)
+        return answer
+
+    def _look_for_overdue(self) -> None:
+        """One timer for all of them: the oldest answer is due first."""
+        self._overdue = None
+        if not self._waiting:
+            return
+        _, _, due = next(iter(self._waiting.values()))
+        if due <= self._loop.time():
+            self._silent("PUBACK")
+        else:
+            self._overdue = self._loop.call_at(due, self._look_for_overdue)
+
+    def _answered(self, mid: int, reason: int) -> None:
+        answer, judge, _ = self._waiting.pop(mid, (None, None, 0.0))
+        if answer is None or judge is None or answer.done():
+            return
         try:
-            async with asyncio.timeout(self._ack_timeout):
-                return await future
-        except TimeoutError:
-            self._fail(f"no {what} from the broker within {self._ack_timeout:g} s")
-            raise self._error() from None
+            answer.set_result(judge(reason))
+        except Unreachable as error:
+            answer.set_exception(error)
+
+    def _silent(self, what: str) -> Unreachable:
+        self._fail(f"no {what} from the broker within {self._ack_timeout:g} s")
+        return self._error()
+
+    def _gone(self) -> asyncio.Future[Any]:
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        answer.set_exception(self._error() if self.lost.is_set() else Unreachable("the link cannot be written to"))
+        return answer
 
     def _fail(self, why: str) -> None:
-        """From here on nothing can be sent; whoever waits is told."""
+        """From here on nothing can be sent; whoever waits is told. An acknowledgement that comes now comes too late."""
         if self.lost.is_set():
             return
         self.why = why
         self.lost.set()
-        waiters: list[asyncio.Future[Any]] = [self._connack, *self._acks.values()]
+        waiters: list[asyncio.Future[Any]] = [self._connack, *(answer for answer, _, _ in self._waiting.values())]
+        self._waiting.clear()
         for waiting in waiters:
             if not waiting.done():
                 waiting.set_exception(self._error())
-        if self._connack.done() and not self._connack.cancelled():
-            self._connack.exception()  # seen: nobody may be waiting for it any more
+                waiting.exception()  # seen: nobody may be waiting for it any more
 
     def _error(self) -> Unreachable:
         return failure(self.reason, self.why) if self.reason >= FAILURE else Unreachable(self.why)
@@ -144,12 +214,28 @@ class Session:
 
     def _on_connect(self, _c: Client, _u: Any, _f: ConnectFlags, reason: ReasonCode, properties: Properties | None) -> None:
         if not self._connack.done():
-            self._connack.set_result((reason.value, properties))
+            self._connack.set_result(
+                Welcome(
+                    reason.value,
+                    getattr(properties, "ReceiveMaximum", ANY_NUMBER),
+                    getattr(properties, "MaximumPacketSize", ANY_SIZE),
+                    getattr(properties, "MaximumQoS", 2),
+                    bool(getattr(properties, "RetainAvailable", 1)),
+                )
+            )
 
     def _on_publish(self, _c: Client, _u: Any, mid: int, reason: ReasonCode, _p: Properties) -> None:
-        ack = self._acks.get(mid)
-        if ack is not None and not ack.done():
-            ack.set_result(reason.value)
+        if mid in self._client.oversized:
+            self._client.oversized.discard(mid)
+            self._answered(mid, TOO_LARGE)
+        else:
+            self._answered(mid, reason.value)
+
+    def _on_subscribe(self, _c: Client, _u: Any, mid: int, reasons: Sequence[ReasonCode], _p: Any) -> None:
+        self._answered(mid, max(reason.value for reason in reasons))
+
+    def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
+        self.on_message(message.topic, bytes(message.payload))
 
     def _on_disconnect(self, _c: Client, _u: Any, flags: DisconnectFlags, reason: ReasonCode, _p: Properties | None) -> None:
         if flags.is_disconnect_packet_from_server:
@@ -161,17 +247,32 @@ class Session:
     def _on_socket_open(self, _c: Client, _u: Any, sock: Any) -> None:
         self._sock = sock
         self._loop.add_reader(sock, self._read)
+        if isinstance(sock, WebSocket) and sock.pending():
+            self._loop.call_soon(self._read)
 
     def _on_socket_close(self, _c: Client, _u: Any, sock: Any) -> None:
         self._release(sock)
 
     def _on_register_write(self, _c: Client, _u: Any, sock: Any) -> None:
-        self._loop.add_writer(sock, self._client.loop_write)
+        """Write once the caller has given all that it has for now; watch the socket only where that was not enough."""
+        if not self._writing:
+            self._writing = True
+            self._loop.call_soon(self._write, sock)
+
+    def _write(self, sock: Any) -> None:
+        if not self._writing or sock.fileno() < 0:
+            return
+        self._client.loop_write()
+        if self._writing and sock.fileno() >= 0:
+            self._loop.add_writer(sock, self._client.loop_write)
 
     def _on_unregister_write(self, _c: Client, _u: Any, sock: Any) -> None:
-        self._loop.remove_writer(sock)
+        self._writing = False
+        if sock.fileno() >= 0:
+            self._loop.remove_writer(sock)
 
     def _release(self, sock: Any) -> None:
+        self._writing = False
         if sock is not None and sock.fileno() >= 0:
             self._loop.remove_reader(sock)
             self._loop.remove_writer(sock)
@@ -179,8 +280,8 @@ class Session:
 
     def _read(self) -> None:
         self._client.loop_read()
-        # TLS hands over whole records: what is left of one makes no socket readable
-        while isinstance(self._sock, ssl.SSLSocket) and self._sock.fileno() >= 0 and self._sock.pending():
+        # TLS and WebSocket hand over whole records: what is left of one makes no socket readable
+        while isinstance(self._sock, ssl.SSLSocket | WebSocket) and self._sock.fileno() >= 0 and self._sock.pending():
             self._client.loop_read()
 
     def _look_after(self) -> None:

@@ -71,6 +71,7 @@ def stream(run: Run, baseline: Baseline, rows: Floats, first: int) -> tuple[Floa
     for index, row in enumerate(rows.astype(np.float32)):
         given: Arrays = {"features": row[None], "step": np.array([first + index], np.int64), "state": state, "trace": trace}
         answer = run(fixed | given)
+        assert answer is not None
         state, trace = answer["next_state"], answer["next_trace"]
         scores[index], contributions[index] = answer["score"][0], answer["contributions"][0]
     return scores, contributions

@@ -26,7 +26,7 @@ def factors(amounts: Array, columns: Array) -> Array:
     0 and NaN are days that are not known.
     """
     logs = np.log(np.where(amounts > 0, amounts, np.nan))
-    effects = np.zeros(columns.shape[1])
+    effects: Array = np.zeros(columns.shape[1])
     for _ in range(ROUNDS):
         usual = _usual(logs - (columns @ effects)[:, None])
         effects = _ridge(columns, _median(logs - usual, axis=1))

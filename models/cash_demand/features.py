@@ -2,11 +2,11 @@
 
 The trainer runs these very nodes to make its training rows, so what was learned and what the gateway computes cannot drift apart.
 
-    history   [machines, 546]  daily amounts, oldest first, the last one yesterday; NaN or 0: not known (0 is demand that was not met)
+    history   [machines, 546]  daily amounts, oldest first, the last one yesterday; NaN or 0: not known (0 is demand not met)
     calendar  [602, 7]         codes of those days and of the 56 to come (calendar.CODES)
 
-Amounts are taken as logarithms, freed of the calendar's pooled effect. Three blocks of 26 weeks are told apart: the last one, which
-alone is needed; the one before; and the one before the same weeks of last year, which tells the season where it is known.
+Amounts are taken as logarithms, freed of the calendar's pooled effect. Three blocks of 26 weeks are told apart: the last one,
+which alone is needed; the one before; and the one before the same weeks of last year, which tells the season where it is known.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ SMOOTHING = (3, 7, 14)  # days on either side
 SMALLEST = 1e-6  # of the currency; keeps the logarithm finite where it is not used
 REST_LIMIT, SEASON_LIMIT, GROUP_LIMIT = 1.0, 1.2, 1.5  # of the logarithm: one odd day must not speak for a week
 
+MACHINE = len(RECENT_WEEKS) + 2 + WEEK + 3  # the first of FEATURES: levels, spread, gaps, profile, seasons
 _SEEN = [index for index, name in enumerate(NAMES) if name.startswith(("weekday", "day ", "days_left", "turn"))]
 FEATURES = (
     *(f"level of the last {weeks} weeks" for weeks in RECENT_WEEKS),
@@ -61,10 +62,16 @@ FEATURES = (
 
 @dataclass(frozen=True)
 class Made:
-    """Names of what the nodes make: features [machines, 56, FEATURES], level [machines, 56], the logarithm of what is usual."""
+    """Names of what the nodes make."""
 
     features: str
+    """[machines, 56, FEATURES]"""
     level: str
+    """[machines, 56], the logarithm of what is usual on such a day."""
+    machine: str
+    """[machines, 1, MACHINE], those of the features that are the same on every day ahead."""
+    last_week: str
+    """[machines, 1, 7], how the last seven days differed from what was usual, oldest first."""
 
 
 def inputs() -> list[onnx.ValueInfoProto]:
@@ -76,7 +83,7 @@ def inputs() -> list[onnx.ValueInfoProto]:
 
 
 def build(nodes: Nodes, factors: Array) -> Made:
-    """Add the nodes. `factors` [columns.NAMES]: the pooled effect of each column of the calendar on the logarithm of the amount."""
+    """Add the nodes. `factors` [columns.NAMES]: what each column of the calendar adds to the logarithm of every amount."""
     days = _columns(nodes)
     effects = nodes.op("MatMul", days, nodes.floats(factors.reshape(-1, 1)))
     past, ahead = nodes.slice(effects, 0, HISTORY, 0), nodes.slice(effects, HISTORY, HISTORY + HORIZON, 0)
@@ -96,7 +103,8 @@ def build(nodes: Nodes, factors: Array) -> Made:
     shared = _shared(nodes, days, groups, ahead)
     features = _assemble(nodes, machine, weekday, daily, shared)
     level = nodes.op("Add", nodes.reshape(_repeat(nodes, usual), 0, HORIZON), nodes.reshape(ahead, 1, HORIZON))
-    return Made(features, level)
+    last_week = nodes.clip(nodes.slice(rests[2], BLOCK - 1, BLOCK, 1), REST_LIMIT)
+    return Made(features, level, nodes.concat(*machine, axis=2), last_week)
 
 
 def _columns(nodes: Nodes) -> str:

@@ -26,8 +26,8 @@ WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MOVED_FROM = {"next": 5, "sunday": 6}  # the first weekday (0 is Monday) from which a day is moved
 _RULE = re.compile(r"(?:easter(?P<offset>[+-]\d+)|(?P<month>\d\d)-(?P<day>\d\d)(?: (?P<word>[a-z]+))?)(?: (?P<years>\d*-\d*))?")
 
-# Compared with the package `holidays` 0.109, day by day for 1996 to 2030. What differs is meant (Sunday holidays are kept here, so
-# are the eves that Swedish banks keep; American days are those of the Federal Reserve Banks) or was so in single years only.
+# Compared with the package `holidays` 0.109, day by day for 1996 to 2030. What differs is meant (Sunday holidays are kept here,
+# so are the eves that Swedish banks keep; American days are those of the Federal Reserve Banks) or was so in single years only.
 COUNTRIES: dict[str, tuple[str, ...]] = {
     "AT": ("01-01", "01-06", "easter+1", "05-01", "easter+39", "easter+50", "easter+60", "08-15", "10-26", "11-01", "12-08",
            "12-25", "12-26"),

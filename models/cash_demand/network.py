@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -70,19 +71,19 @@ def train(
         gradients = _gradients(layers, rows[batch], targets[batch], levels, how.dropout, chance)
         rate = how.rate * min(1.0, number / (WARM_UP * total)) * 0.5 * (1.0 + np.cos(np.pi * number / total))
         for parameter, gradient, first, second in zip(parameters, gradients, firsts, seconds, strict=True):
-            first += (1.0 - MOMENTS[0]) * (gradient - first)
-            second += (1.0 - MOMENTS[1]) * (gradient * gradient - second)
+            first[...] += (1.0 - MOMENTS[0]) * (gradient - first)
+            second[...] += (1.0 - MOMENTS[1]) * (gradient * gradient - second)
             size = np.sqrt(second / (1.0 - MOMENTS[1] ** number)) + 1e-8
             decay = how.decay * parameter if parameter.ndim == 2 else 0.0
-            parameter -= np.float32(rate) * (first / np.float32(1.0 - MOMENTS[0] ** number) / size + decay)
+            parameter[...] -= np.float32(rate) * (first / np.float32(1.0 - MOMENTS[0] ** number) / size + decay)
     return layers
 
 
 def _begin(inputs: int, hidden: Sequence[int], levels: Sequence[float], chance: np.random.Generator) -> Layers:
     sizes = [inputs, *hidden, len(levels)]
-    layers = [
+    layers: Layers = [
         ((chance.standard_normal(shape) * np.sqrt(2.0 / shape[0])).astype(np.float32), np.zeros(shape[1], dtype=np.float32))
-        for shape in zip(sizes, sizes[1:], strict=False)
+        for shape in pairwise(sizes)
     ]
     weights, biases = layers[-1]
     weights *= np.float32(0.3)

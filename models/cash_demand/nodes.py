@@ -34,6 +34,10 @@ class Nodes:
         """A constant list of 64-bit integers."""
         return self._constant(np.asarray(value, dtype=np.int64))
 
+    def flags(self, value: Any) -> str:
+        """A constant of truth values."""
+        return self._constant(np.asarray(value, dtype=np.bool_))
+
     def _constant(self, array: np.ndarray[Any, Any]) -> str:
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self.constants:

@@ -13,10 +13,11 @@ from typing import Any, Self
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as replace_envelope
 
 from agent.errors import ConfigError, Unreachable
-from agent.forward import LONGEST_WAIT, Arrivals, Count, Link, Pauses, Plan, forward
-from agent.records import Envelope, Receipt
+from agent.forward import LONGEST_WAIT, Arrivals, Count, Link, Pauses, Plan, forward, guarded
+from agent.records import Envelope, PointSummary, Reading, Receipt, Stamp, Summary
 from agent.uplinks import Busy, Refused
 from tests.agent.envelopes import alarm, summary
 
@@ -86,7 +87,7 @@ class Platform:
     async def __aexit__(self, *_: object) -> None:
         self.left += 1
 
-    async def send(self, batch: Sequence[Envelope]) -> Receipt:
+    async def send(self, batch: Sequence[Envelope], urgent: Callable[[], bool]) -> Receipt:
         self.sent.append(list(batch))
         await asyncio.sleep(0)
         return self.on_send(batch)
@@ -238,6 +239,18 @@ async def test_what_looks_like_card_data_never_leaves_and_is_never_repeated(life
     assert life.outbox.settled[0] == ("alarms", Receipt((), (2,), "it looks like card data"))
     assert (life.link.rejected, life.link.guard_hits) == (0, 1)
     assert "4111" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        Reading("m", "transaction.count", 4_111_111_111_111_111, 1.0),
+        Summary("m", 0.0, 60.0, 1.0, {"cardReader.4111111111111111": PointSummary(n=1)}),
+        Summary("m", 0.0, 60.0, 1.0, {"transaction.count": PointSummary(n=1, last=4_111_111_111_111_111)}),
+    ],
+)
+def test_numbers_and_names_are_looked_at_too(body: Reading | Summary) -> None:
+    assert guarded([Envelope("gw", "e", "readings", 7, "boot", 0.0, 0.0, synced=True, body=body)]) == (7,)
 
 
 # Failures --------------------------------------------------------------------------------------------------------------
@@ -468,3 +481,55 @@ async def test_a_count_tells_even_those_who_ask_late() -> None:
     count.add()
     await waiting
     await count.beyond(0)
+
+
+# Time ------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_clock_that_was_set_cuts_a_pause_short_for_a_certificate_may_be_valid_now(life: Life) -> None:
+    def not_yet_valid() -> None:
+        if life.uplink.entered == 1:
+            raise Refused("its certificate: not yet valid; check `ca`, the name, this clock")
+
+    life.uplink.on_enter = not_yet_valid
+    async with life.running():
+        await life.until(lambda: life.link.word == "refused")
+        await life.still()
+        assert life.uplink.entered == 1
+        life.arrivals.steps.add()
+        await life.until(lambda: life.link.word == "up")
+
+
+async def test_what_was_kept_in_1970_is_sent_with_the_time_that_it_was() -> None:
+    life = Life()
+    kept = replace_envelope(alarm(1), at=42.0, mono=42.0, boot="b", synced=False)
+    life.outbox.put(kept)
+    now = Stamp(1_760_000_600.0, 700.0, "b", synced=True)
+    task = asyncio.create_task(forward(life.uplink, life.outbox, life.arrivals, life.link, PLAN, Always(), lambda: now))
+    life.task = task
+    await life.until(lambda: bool(life.outbox.settled))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    (sent,) = life.uplink.sent[0]
+    assert (sent.position, sent.at, sent.synced) == (1, 1_759_999_942.0, True)
+
+
+# A fleet ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outage", [5.0, 60.0, 3600.0])
+def test_a_fleet_that_lost_its_broker_at_one_instant_comes_back_spread_out(outage: float) -> None:
+    """A thousand gateways in virtual time: each tries again after its own pauses; a connection attempt fails at once."""
+    returns: list[float] = []
+    attempts: list[float] = []
+    for seed in range(1000):
+        pauses, now = Pauses(0.5, 30.0, Random(seed)), 0.0
+        while now < outage:
+            now += pauses.next()
+            attempts.append(now)
+        returns.append(now)
+    busiest = max(sum(1 for at in returns if second <= at < second + 1) for second in range(int(outage), int(outage) + 31))
+    assert max(returns) <= outage + 30.0
+    assert busiest <= {5.0: 350, 60.0: 130, 3600.0: 130}[outage]  # in one second; a fleet in step would be 1000
+    if outage == 3600.0:  # while it is away it is not knocked to pieces: each tries some four times a minute
+        assert sum(1 for at in attempts if at < outage) / 1000 / 60 < 6

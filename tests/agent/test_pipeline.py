@@ -31,6 +31,8 @@ RULES = (
     rule(Condition("machine.service", is_=("outOfService",), for_=30.0), name="service"),
 )
 
+SHIPPED = shipped_rules()
+
 
 def model(features: Sequence[float]) -> Score | None:
     return Score(min(1.0, max(0.0, features[0] / 100.0)) if features[0] == features[0] else 0.0, ("warm",))
@@ -203,6 +205,20 @@ def test_models_are_attached_and_taken_away() -> None:
     assert line.detach("warm") == []
 
 
+def test_a_newer_model_takes_over_the_open_alarm_and_one_that_is_gone_is_forgotten() -> None:
+    line = pipeline()
+    run(line, [((TEMPERATURE, 90.0), 0.0)], until=20.0)
+    assert line.changed()["scores m"]["warm"] is not None
+    line.attach(Scoring("warm", (parse(f"max({TEMPERATURE},60s)"),), model, 0.5))
+    out = run(line, [((TEMPERATURE, 90.0), 21.0)], until=40.0)
+    assert [body for body in out if isinstance(body, Alarm)] == []  # it is open already
+    assert len(line.detach("warm")) == 1
+    assert line.changed()["scores m"] == {"warm": None}
+    line.attach(Scoring("warm", (parse(f"max({TEMPERATURE},60s)"),), model, 0.5))
+    out = run(line, [((TEMPERATURE, 90.0), 41.0)], until=60.0)
+    assert [body.rule for body in out if isinstance(body, Alarm)] == ["model.warm"]
+
+
 def test_an_open_alarm_of_a_model_waits_for_the_model_after_a_restart() -> None:
     first = pipeline()
     raised = run(first, [((TEMPERATURE, 90.0), 0.0)], until=20.0)
@@ -217,18 +233,39 @@ def test_an_open_alarm_of_a_model_waits_for_the_model_after_a_restart() -> None:
 # Rubbish ----------------------------------------------------------------------------------------------------------------------
 
 
-@given(
-    st.lists(
-        st.tuples(st.text(max_size=20), st.one_of(st.none(), st.floats(), st.integers(), st.text(max_size=5)), _TIMES),
-        max_size=30,
-    )
+_HOSTILE_POINT = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from([DOOR, DISPENSER, PRESENTS, TEMPERATURE, "transaction.count", "storage.unit1.count", "motion.peak_ms2"]),
 )
+_HOSTILE_VALUE = st.one_of(
+    st.none(), st.floats(), st.integers(), st.booleans(), st.text(max_size=5), st.just(10**400), st.sampled_from(["1", "open"])
+)
+_HOSTILE_TIME = st.one_of(_TIMES, st.floats(), st.sampled_from([9e10, -1.0, 1e300, float("inf"), float("nan")]))
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(_HOSTILE_POINT, _HOSTILE_VALUE, _HOSTILE_TIME), max_size=30))
 def test_no_reading_stops_the_pipeline(told: list[tuple[str, Any, float]]) -> None:
-    line = pipeline(readings=Forwarded.ALL)
-    for point, value, at in told:
-        for body in line.feed(Reading("m", point, value, at)):
-            msgspec.json.encode(body)
+    line = pipeline(readings=Forwarded.ALL, rules=(*RULES, *SHIPPED), cassettes={"unit1": Cassette(1_000, "EUR")})
+    out: list[Body] = []
+    for number, (point, value, at) in enumerate(told):
+        out += line.feed(Reading("m", point, value, at))
+        out += line.tick(1_000.0 + number)
+    out += line.feed(Reading("m", DOOR, "open", 1_100.0))
+    out += line.tick(1_200.0)
+    for body in out:
+        assert type(msgspec.json.decode(msgspec.json.encode(body), type=type(body))) is type(body)
     msgspec.json.encode(line.changed())
+    assert line.values()[DOOR] == "open", "and it still listens"
+
+
+@pytest.mark.parametrize("at", [float("inf"), float("nan"), 1e300, -5.0])
+def test_a_reading_without_a_time_is_taken_for_one_of_now_and_doubted(at: float) -> None:
+    line = pipeline(readings=Forwarded.ALL)
+    assert line.feed(Reading("m", DOOR, "open", at)) == [], "nobody knows what time it is"
+    line.tick(100.0)
+    told = [body for body in line.feed(Reading("m", DOOR, "open", at)) if isinstance(body, Reading) and body.point == DOOR]
+    assert [(each.at, each.value, each.quality, each.reason) for each in told] == [(100.0, "open", "uncertain", "noTime")]
 
 
 @pytest.mark.parametrize(
@@ -249,12 +286,12 @@ def test_a_restart_in_the_middle_of_an_attack_tells_the_same() -> None:
     told = [(at, values) for at, values in replay(world, 20.0, world.start + 5 * 3_600.0) if at > world.start + 4 * 3_600.0]
 
     def raised(stop: int | None) -> list[str]:
-        line = Pipeline(PipelineSettings("m", rules=shipped_rules()))
+        line = Pipeline(PipelineSettings("m", rules=SHIPPED))
         out: list[Body] = []
         for number, (at, values) in enumerate(told):
             if number == stop:
                 notes = tables(line)
-                line = Pipeline(PipelineSettings("m", rules=shipped_rules()))
+                line = Pipeline(PipelineSettings("m", rules=SHIPPED))
                 out += line.restore(notes, at)
             for point, value in values.items():
                 out += line.feed(Reading("m", point, value, at))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.sources import SOURCES
 from tests.end_to_end.site import REPOSITORY, Site, as_nobody, coap_uplink, free_udp_port, mqtt_uplink, until
 from tests.servers import mosquitto, mosquitto_password, running
 
@@ -27,7 +28,7 @@ def atm_agent(*words: str | Path, **more: object) -> subprocess.CompletedProcess
 def test_help_tells_every_command() -> None:
     done = atm_agent("--help")
     assert done.returncode == 0
-    for command in ("run", "check", "demo", "receive", "history", "status"):
+    for command in ("run", "check", "demo", "receive", "history", "status", "model"):
         assert command in done.stdout
 
 
@@ -42,7 +43,8 @@ def test_a_wrong_configuration_is_78_and_one_line_a_mistake(site: Site, command:
     config.write_text(config.read_text().replace('"kind": "board"', '"kind": "bord"'))
     done = atm_agent(command, config)
     assert done.returncode == 78
-    assert done.stderr.strip() == f"{config}:1: sources[0].kind: expected one of board, gpio; got 'bord'; did you mean board?"
+    known = ", ".join(SOURCES)
+    assert done.stderr.strip() == f"{config}:1: sources[0].kind: expected one of {known}; got 'bord'; did you mean board?"
 
 
 def test_check_touches_nothing(site: Site) -> None:

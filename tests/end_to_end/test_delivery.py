@@ -11,6 +11,8 @@ from tests.end_to_end.board import CountingBoard
 from tests.end_to_end.site import Site, coap_uplink, free_udp_port, identities, mqtt_uplink, until
 from tests.servers import libcoap, mosquitto, running
 
+POWER_IN = 30  # powerManagement.powerInStatus
+
 
 def counted(site: Site) -> set[float]:
     """The numbers of the board's EVENTs that have arrived."""
@@ -69,6 +71,16 @@ def test_a_kill_in_an_outage_costs_no_event_and_nothing_that_was_committed(site:
         assert agent.stop() == 0
     assert committed <= identities(site.arrived())
     assert identities(site.stored()) <= identities(site.arrived())
+
+
+def test_while_the_power_fails_nothing_waits_for_company(site: Site) -> None:
+    """The board's window is 8 EVENTs and the commit interval ten seconds: 120 of them would take minutes."""
+    store = {"path": str(site.store), "commit_interval": "10s", "free_floor": "1MiB"}
+    agent = site.agent(site.configure([], store=store))
+    with CountingBoard(site.board, 120, {POWER_IN: "noPower"}) as board:
+        until(lambda: len(board.acknowledged) == 120, agent)
+    assert "the power fails" in agent.says()
+    assert agent.stop() == 0
 
 
 def test_a_kill_between_two_windows_goes_on_with_the_open_one(site: Site) -> None:

@@ -409,3 +409,26 @@ def test_every_alarm_that_ends_was_raised_and_none_is_raised_twice(told: list[tu
         (is_open.discard if alarm.cleared else is_open.add)(alarm.rule)
         assert all(each.at <= alarm.at for each in alarm.evidence)
     assert [alarm.at for alarm in story.alarms] == sorted(alarm.at for alarm in story.alarms)
+
+
+# What is not heard any more --------------------------------------------------------------------------------------------------
+
+
+def test_what_is_not_heard_any_more_raises_nothing_with_what_comes_later() -> None:
+    """The counter stopped with its PC; the notes that it had counted just before are no evidence minutes later."""
+    both = rule(
+        Condition("link.host", is_=("down",), for_=300.0), Condition("cashDispenser.presents", grows=2, over=240.0), name="both"
+    )
+    story = Story(both).tell("cashDispenser.presents", 1, 0.0).tell("cashDispenser.presents", 3, 30.0)
+    story.tell("link.host", "down", 40.0).tell("cashDispenser.presents", None, 200.0).wait(1_000.0)
+    assert story.told == []
+
+
+def test_what_was_true_when_it_was_last_heard_is_evident_for_within() -> None:
+    """The door was open when the cable was cut; a dispenser that is unplugged soon after is a black box all the same."""
+    both = rule(opened(), Condition("cashDispenser.device", is_=("noDevice",)), name="both", within=60.0)
+    story = Story(both).tell(DOOR, "open", 0.0).tell(DOOR, None, 10.0).tell("cashDispenser.device", "noDevice", 50.0)
+    assert story.told == [(50.0, "raised")]
+    assert story.wait(500.0).told == [(50.0, "raised")], "silence is no all-clear"
+    late = Story(both).tell(DOOR, "open", 0.0).tell(DOOR, None, 10.0).tell("cashDispenser.device", "noDevice", 71.0)
+    assert late.told == []

@@ -112,3 +112,35 @@ def test_a_clock_that_was_set_keeps_the_visit() -> None:
     day.visits.shift(-100.0)
     assert day.wait(4_059.0).said == [(0.0, "none"), (4_000.2, "planned")]
     assert day.wait(4_061.0).said[-1] == (4_060.0, "none")
+
+
+def test_somebody_who_is_announced_is_expected_until_the_end_or_the_withdrawal() -> None:
+    day = Day(Plan()).wait(100.0)
+    day.visits.announce(Visit(0.0, 10_000.0, "locksmith"))
+    day.tell(SWITCH, "maintenance", 200.0).wait(300.0)
+    assert day.said[-1] == (200.0 + SETTLE, "planned")
+    day.visits.withdraw(300.0)
+    day.wait(300.0 + 2 * OVERRUN)
+    assert day.said[-1][1] == "unplanned"
+
+
+def test_who_was_announced_is_expected_after_a_restart_too() -> None:
+    before = Day(Plan())
+    before.visits.announce(Visit(0.0, 100.0))
+    before.visits.announce(Visit(0.0, 10_000.0, "locksmith"))
+    documents = before.visits.changed()
+    assert before.visits.changed() == {}
+    after = Day(Plan())
+    after.visits.restore({name: document for name, document in documents.items() if document}, 150.0)
+    after.visits.due = 150.0
+    assert after.tell(SWITCH, "supervisor", 200.0).wait(300.0).said[-1][1] == "planned"
+    assert after.visits.changed() == {}
+
+
+def test_no_more_are_remembered_than_there_is_room_for() -> None:
+    day = Day(Plan())
+    for number in range(100):
+        day.visits.announce(Visit(number, number + 1.0))
+    [document] = [each for each in day.visits.changed().values() if each]
+    assert len(document["visits"]) == 32
+    assert document["visits"][-1] == [99, 100.0, ""]

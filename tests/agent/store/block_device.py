@@ -59,10 +59,10 @@ def main() -> None:
         return work
 
     def noting() -> None:
-        for number in range(400):
+        for number in range(200):
             store.remember({"t": {"a": {"n": number}}})
 
-    works = {"one": appending(1, 600), "ten": appending(10, 200), "hundred": appending(100, 60), "notes": noting}
+    works = {"one": appending(1, 400), "ten": appending(10, 300), "hundred": appending(100, 60), "notes": noting}
     print(json.dumps({name: measured(store, statistics, work) for name, work in works.items()}))
     store.close()
 

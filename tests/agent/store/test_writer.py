@@ -88,6 +88,16 @@ async def test_what_was_put_is_on_disk_when_its_future_is_done() -> None:
         assert opened.made() == dict.fromkeys(LANES, 1)
 
 
+async def test_what_looks_like_card_data_reaches_no_disk(caplog: pytest.LogCaptureFixture) -> None:
+    setting = Setting()
+    async with setting.writer() as opened:
+        await opened.put([alarm(1, "card 4111 1111 1111 1111 is stuck"), alarm(2, "a card is stuck")], {}, STAMP)
+        assert opened.health.guard_hits == 1
+    first, second = setting.reopened()[ALARMS]
+    assert "4111" not in repr(first) + caplog.text
+    assert second.body == alarm(2, "a card is stuck")
+
+
 async def test_puts_of_one_interval_share_a_commit() -> None:
     setting = Setting()
     async with setting.writer(interval=LONG) as opened:

@@ -87,7 +87,7 @@ async def test_libcoap_takes_a_batch_whole(tmp_path: Path, encoding: str) -> Non
 async def test_libcoap_takes_a_long_batch_block_by_block(tmp_path: Path) -> None:
     batch = [summary(position) for position in range(1, 61)]
     with running(libcoap(tmp_path, "-d", "100")) as server:
-        async with uplink(server.port) as link:
+        async with uplink(server.port, batch_bytes=512 * 1024) as link:
             assert len((await link.send(batch)).accepted) == 60
         assert ENCODINGS["cbor"].decode(await content(server.port, "atm/gw-1/summaries")) == batch
 
@@ -245,7 +245,7 @@ async def test_a_kernel_without_ipv6_sockets(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(coap_session, "plain_transport", lambda: "simple6")
     batch = [summary(position) for position in range(1, 11)]
     with running(libcoap(tmp_path, "-d", "100")) as server:
-        link = uplink(server.port)
+        link = uplink(server.port, batch_bytes=512 * 1024)
         for _ in range(2):
             async with link:
                 assert len((await link.send(batch)).accepted) == 10

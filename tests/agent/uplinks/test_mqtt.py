@@ -16,8 +16,11 @@ from agent.errors import ConfigError, Unreachable
 from agent.uplinks import Refused, mqtt
 from agent.uplinks.mqtt import MqttUplink, Settings
 from tests.agent.envelopes import GATEWAY, alarm
+from tests.agent.uplinks.certificates import certificates
 from tests.agent.uplinks.platforms import LIMIT, SHORT
 from tests.servers import HOST, Server, TcpRelay, mosquitto, mosquitto_password, program, running, scripted_broker
+
+assert certificates  # a fixture
 
 CONNACK = bytes.fromhex("20 03 00 00 00")  # session absent, Success, no properties (3.2)
 STATUS_TAKEN = bytes.fromhex("40 02 00 01")  # PUBACK of packet 1, the status, Success (3.4)
@@ -357,25 +360,6 @@ async def test_a_resolver_that_hangs_holds_up_nothing(monkeypatch: pytest.Monkey
 
 
 # TLS -------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CA, certificates of it for localhost and for a gateway, and another CA."""
-    folder = tmp_path_factory.mktemp("tls")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run([program("openssl", "openssl"), *arguments], cwd=folder, check=True, capture_output=True)
-
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    for name in ("ca", "stranger"):
-        openssl("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", "2", "-subj", f"/CN={name}")
-    for name in ("localhost", "gw-1"):
-        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        (folder / "names").write_text(f"subjectAltName=DNS:{name}")
-        sign = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names", "-days", "2")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *sign)
-    return folder
 
 
 @pytest.fixture

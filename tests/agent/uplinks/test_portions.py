@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -131,3 +132,104 @@ async def test_what_was_too_large_once_is_not_tried_again_at_once() -> None:
 def test_limits_of_batches_are_checked(values: tuple[float, int, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_batch(*values)
+
+
+class Pipe:
+    """A platform that answers when it is told to: futures of messages that are already on their way."""
+
+    def __init__(self) -> None:
+        self.sent: list[list[int]] = []
+        self.answers: list[asyncio.Future[Verdict]] = []
+
+    def post(self, portion: Sequence[Envelope]) -> asyncio.Future[Verdict]:
+        self.sent.append([each.position for each in portion])
+        self.answers.append(asyncio.get_running_loop().create_future())
+        return self.answers[-1]
+
+    async def answer(self, index: int, error: Unreachable | None = None) -> None:
+        """Take a message, or fail."""
+        for _ in range(3):
+            await asyncio.sleep(0)
+        if error is None:
+            self.answers[index].set_result(Verdict(Outcome.TAKEN))
+        else:
+            self.answers[index].set_exception(error)
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
+async def test_a_window_is_kept_full_and_never_fuller() -> None:
+    pipe = Pipe()
+    delivering = asyncio.create_task(Portions(batch=1).deliver(batch(5), pipe.post, window=2))
+    await pipe.answer(1)  # the second one first: the first is waited for
+    assert pipe.sent == [[1], [2]]
+    await pipe.answer(0)
+    assert pipe.sent == [[1], [2], [3], [4]]
+    for index in (2, 3, 4):
+        await pipe.answer(index)
+    assert (await delivering).accepted == (1, 2, 3, 4, 5)
+
+
+async def test_what_was_acknowledged_behind_the_message_that_failed_is_told() -> None:
+    pipe = Pipe()
+    delivering = asyncio.create_task(Portions(batch=1).deliver(batch(3), pipe.post, window=3))
+    await pipe.answer(1)
+    await pipe.answer(0, Unreachable("gone"))
+    assert (await delivering).accepted == (2,)
+    assert pipe.answers[2].cancelled()
+
+
+async def test_something_urgent_ends_the_delivery_once_what_is_on_its_way_is_settled() -> None:
+    pipe = Pipe()
+    urgent = False
+    portions = Portions(batch=2)
+    delivering = asyncio.create_task(portions.deliver(batch(20), pipe.post, window=2, urgent=lambda: urgent))
+    await pipe.answer(0)
+    urgent = True
+    for index in (1, 2):
+        await pipe.answer(index)
+    assert (await delivering).accepted == (1, 2, 3, 4, 5, 6)
+    assert len(pipe.sent) == 3
+
+
+async def test_cancelled_it_waits_for_nothing() -> None:
+    pipe = Pipe()
+    delivering = asyncio.create_task(Portions(batch=1).deliver(batch(9), pipe.post, window=4))
+    await pipe.answer(0)
+    delivering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await delivering
+    assert all(answer.done() for answer in pipe.answers)
+
+
+async def test_messages_are_bounded_by_bytes() -> None:
+    portions = Portions(batch=100, batch_bytes=1000)
+    messages: list[int] = []
+
+    async def post(portion: Sequence[Envelope]) -> Verdict:
+        size = 90 * len(portion)
+        if portions.too_long(portion, size):
+            return Verdict(Outcome.TOO_LONG)
+        messages.append(size)
+        return Verdict(Outcome.TAKEN)
+
+    assert len((await portions.deliver(batch(100), post)).accepted) == 100
+    assert max(messages) <= 1000
+    messages.clear()
+    await portions.deliver(batch(100), post)
+    assert messages == [990] * 9 + [90]  # known from the start now
+
+
+@given(count=st.integers(1, 40), bad=st.sets(st.integers(1, 40)), most=st.integers(1, 40), window=st.integers(1, 5))
+async def test_a_window_changes_nothing_about_what_is_taken_and_what_is_rejected(
+    count: int, bad: set[int], most: int, window: int
+) -> None:
+    platform, portions = Platform(bad, most), Portions(batch=7)
+    waiting, rejected = batch(count), set[int]()
+    while waiting:
+        receipt = await portions.deliver(waiting, platform.post, window)
+        assert receipt.accepted or receipt.rejected
+        rejected |= {*receipt.rejected}
+        waiting = [each for each in waiting if each.position not in {*receipt.accepted, *receipt.rejected}]
+    assert rejected == bad & set(range(1, count + 1))
+    assert sorted(set(platform.taken)) == sorted(set(range(1, count + 1)) - bad)

@@ -1,0 +1,180 @@
+"""`atm-agent analyse` over a store that holds some weeks of a machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agent.cli import main
+from agent.records import Alarm, Body, CashPosition, EventClass, Evidence, PointSummary, Severity, Stamp, Summary
+from agent.store import lane_of
+from agent.store.opening import open_durable
+from agent.store.room import Bounds
+
+HOUR, DAY = 3_600.0, 86_400.0
+START = 1_741_564_800.0  # Monday 2025-03-10, UTC
+DAYS = 28
+LOADED = 2_400  # notes, on each Monday morning
+DOWN_HOURS = range(300, 306)  # since START
+
+
+def window(hour: int, notes: int) -> Summary:
+    word = "outOfService" if hour in DOWN_HOURS else "inService"
+    service = PointSummary(n=1, last=word, states={word: HOUR})
+    visit = "planned" if hour % 168 == 8 else "none"
+    points = {
+        "machine.service": service,
+        "machine.visit": PointSummary(n=1, last=visit, states={visit: HOUR}),
+        "transaction.count": PointSummary(n=60, last=hour, delta=10.0),
+        "transaction.failed": PointSummary(n=60, last=hour, delta=0.5),
+        "cashDispenser.picks": PointSummary(n=60, last=hour, delta=40.0),
+        "storage.unit1.presented": PointSummary(n=60, last=hour, delta=12.0),
+    }
+    at = START + hour * HOUR
+    return Summary("ATM", at, at + HOUR, 1.0, points, CashPosition("EUR", notes * 1_000, {"unit1": notes}), {"risk": 0.2})
+
+
+def bodies() -> list[Body]:
+    """Twelve notes an hour from nine to nine, a load every Monday at nine, six hours without service in the second week."""
+    found: list[Body] = []
+    notes = 500
+    evidence = (Evidence("cashDispenser.device", "hardwareError", START + 300 * HOUR),)
+    for hour in range(24 * DAYS):
+        if hour % 168 == 8:
+            notes = LOADED
+        elif 9 <= hour % 24 < 21 and hour not in DOWN_HOURS:
+            notes -= 12 + hour // 24 % 3
+        if hour == 300:
+            found.append(
+                Alarm(
+                    "ATM", START + 300 * HOUR + 5.0, "deviceError", EventClass.FAULT, Severity.SUSPEND, "cashDispenser.device",
+                    "hardwareError", evidence, "A device has a hardware error.",
+                )
+            )  # fmt: skip
+        found.append(window(hour, notes))
+    return found
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("analyse") / "store"
+    opened, _ = open_durable(path, "gw", ["one"], Bounds(2**27, 0, 1_000.0, 2**27), lambda: "epoch")
+    for body in bodies():
+        at = body.end if isinstance(body, Summary) else body.at  # type: ignore[union-attr]
+        opened.append(lane_of(body), [body], Stamp(at, 0.0, "boot", synced=True))
+    opened.close()
+    return path
+
+
+@pytest.fixture
+def configured(tmp_path: Path, store: Path) -> Path:
+    machine = {
+        "id": "ATM",
+        "hours": [{"days": "all", "time": "06:00-22:00"}],
+        "visits": [{"from": "2025-04-08T09:00:00+00:00", "to": "2025-04-08T10:00:00+00:00"}],
+        "cassettes": {"unit1": {"value": 1000, "currency": "EUR"}},
+        "insured_limit": 1_000_000,
+    }
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({"gateway": {"id": "gw"}, "machines": [machine], "store": {"path": str(store)}}))
+    return path
+
+
+def analysed(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    assert main(["analyse", "--machine", "ATM", "--json", *words]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_a_week_with_a_fault(capsys: pytest.CaptureFixture[str], configured: Path) -> None:
+    found = analysed(capsys, "--config", str(configured), "--from", "2025-03-17", "--to", "2025-03-24")
+    assert found["transactions"]["transactions"] == 168 * 10
+    assert found["availability"]["agreed_s"] == 7 * 16 * HOUR
+    assert found["availability"]["down_s"] == 6 * HOUR
+    assert found["availability"]["by_cause"] == {"hardware: cashDispenser": 6 * HOUR}
+    assert found["availability"]["percent"] == pytest.approx(100 * (1 - 6 / 112))
+    assert (found["reliability"]["failures"], found["reliability"]["mttr_h"]) == (1, 6.0)
+    assert [alarm["rule"] for alarm in found["alarms"]] == ["deviceError"]
+    assert [each["after"]["unit1"] for each in found["replenishments"]] == [LOADED]
+    assert found["replenishments"][0]["difference"] is not None
+    assert found["states"]["machine.visit"] == {"none": 167 * HOUR, "planned": HOUR}
+
+
+def test_what_may_happen_next(capsys: pytest.CaptureFixture[str], configured: Path) -> None:
+    """From Monday 2025-04-07 00:00 to the visit on Tuesday at nine: 33 hours."""
+    outlook = analysed(capsys, "--config", str(configured))["outlook"]
+    assert outlook["days"] == pytest.approx(33 / 24)
+    assert outlook["until"] == "the next planned visit"
+    assert (outlook["days_known"], outlook["days_censored"]) == (DAYS, 1)
+    assert outlook["risk"]["probability_of_cash_out"] == 0.0
+    cash = outlook["risk"]["cash"]
+    assert outlook["exposure"] == cash
+    assert outlook["risk"]["days_to_empty"] == pytest.approx(cash / (12 * 13 * 1_000), rel=0.15)
+    assert outlook["lasts_at_least"] <= outlook["lasts"]
+
+
+def test_the_horizon_can_be_given(capsys: pytest.CaptureFixture[str], store: Path) -> None:
+    outlook = analysed(capsys, "--store", str(store), "--until-replenishment", "10d")["outlook"]
+    assert (outlook["days"], outlook["until"]) == (10.0, "as asked")
+    assert outlook["risk"]["probability_of_cash_out"] == 1.0
+    assert outlook["risk"]["expected_unmet"] > 0
+
+
+def test_what_planned_work_counts_as_is_a_choice(capsys: pytest.CaptureFixture[str], store: Path) -> None:
+    words = ("--store", str(store), "--from", "2025-03-17", "--to", "2025-03-24", "--planned", "down")
+    assert analysed(capsys, *words)["availability"]["planned"] == "down"
+
+
+def test_people_read_a_table(capsys: pytest.CaptureFixture[str], configured: Path) -> None:
+    assert main(["analyse", "--machine", "ATM", "--config", str(configured), "--from", "2025-03-17", "--to", "2025-03-24"]) == 0
+    told = capsys.readouterr().out
+    for words in ("94.643 %", "hardware: cashDispenser", "cash risk", "counting difference", "deviceError", "MORE than"):
+        assert words in told, words
+    assert main(["analyse", "--machine", "ATM", "--config", str(configured)]) == 0
+    assert "P(cash-out)" in capsys.readouterr().out
+
+
+def test_a_picture(tmp_path: Path, configured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "week.png"
+    analysed(capsys, "--config", str(configured), "--plot", str(picture))
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_that_cannot_be_written(capsys: pytest.CaptureFixture[str], store: Path) -> None:
+    assert main(["analyse", "--machine", "ATM", "--store", str(store), "--plot", "/nowhere/a.png"]) == 1
+    assert "/nowhere/a.png: " in capsys.readouterr().err
+
+
+def test_without_matplotlib_one_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], store: Path
+) -> None:
+    def missing(name: str) -> Any:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr("agent.cli.analyse.picture.import_module", missing)
+    assert main(["analyse", "--machine", "ATM", "--store", str(store), "--plot", "x.png"]) == 1
+    assert "pip install 'atm-edge-agent[plot]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "status"),
+    [
+        (["--machine", "other", "--store", "STORE"], "holds no windows of other", 1),
+        (["--store", "STORE"], "name the machine with --machine", 1),
+        (["--machine", "ATM", "--store", "/nowhere"], "there is no store", 1),
+        (["--machine", "ATM", "--store", "STORE", "--from", "2030-01-01"], "holds no windows", 1),
+        (["--machine", "ATM", "--store", "STORE", "--from", "2d", "--to", "3d"], "later than --from", 1),
+        (["--machine", "other", "--config", "CONFIG"], "known are ATM", 78),
+    ],
+)
+def test_one_line_says_what_is_wrong(
+    capsys: pytest.CaptureFixture[str], store: Path, configured: Path, words: list[str], message: str, status: int
+) -> None:
+    named = [{"STORE": str(store), "CONFIG": str(configured)}.get(word, word) for word in words]
+    assert main(["analyse", *named]) == status
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
