@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent import __version__, rooms, watchdog
 from agent.audit import Audit
@@ -25,21 +25,20 @@ from agent.change import NOTHING, Change, change
 from agent.clock import Clock
 from agent.config.file import ConfigurationFile
 from agent.config.settings import Settings, SourceSettings, UplinkSettings
-from agent.control.desk import TABLE as CONTROL_TABLE
-from agent.control.desk import Desk
+from agent.control.desk import TABLE as REQUESTED
 from agent.errors import EXIT_OK, AgentError, ConfigError, StoreUnavailable
 from agent.forward import LONGEST_BATCH, REFUSED, Arrivals, Link, Plan, forward
 from agent.ingest import SOURCES_TABLE, Ingest
 from agent.legs import Leg, Point, legs
 from agent.local import LocalSocket, Told
 from agent.metrics import exposition
+from agent.outside import Outside
 from agent.pipeline import Pipeline
 from agent.power import PowerWatch
 from agent.quiet import Quiet
 from agent.records import Body, Stamp, Value
-from agent.requests import Requests, Running
-from agent.scrape import Page as Text
-from agent.scrape import ScrapeServer
+from agent.requests import Running
+from agent.scrape import Page, ScrapeServer
 from agent.selfwatch import SelfWatch
 from agent.sources import Context, Source
 from agent.stages.calendar import Visit
@@ -49,11 +48,6 @@ from agent.store.notes import overlaid
 from agent.store.writer import Writer
 from agent.tasks import Tasks
 from agent.uplinks import Uplink
-from agent.view import View
-
-if TYPE_CHECKING:
-    from agent.web.server import Page
-    from agent.web.settings import WebSettings
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +86,7 @@ class Agent:
         self._ingest: Ingest
         self._self: SelfWatch
         self._audit: Audit
-        self._view: View | None = None
-        self._desk: Desk | None = None
+        self._outside: Outside
         self._progress: watchdog.Progress
         self._tasks: Tasks
 
@@ -109,28 +102,32 @@ class Agent:
         sources = [self._open_source(each) for each in self._settings.sources]
         keys = rooms.control_keys(self._settings)
         disk = rooms.disk(self._settings)
+        requested = disk.recall(REQUESTED)
         positions = disk.recall(SOURCES_TABLE)
         tables = {name: disk.recall(name) for pipeline in self._pipelines.values() for name in pipeline.tables}
         store = self._settings.store
         async with Writer(
-            disk, partial(rooms.memory, self._settings), [uplink.name for uplink in uplinks], store.commit_interval
+            disk,
+            partial(rooms.memory, self._settings),
+            [uplink.name for uplink in uplinks],
+            store.commit_interval,
+            sheltered=lambda alarm: self._arrivals.announce(alarm=alarm),
         ) as self._writer:
             self._ingest = Ingest(self._pipelines, self._gateway, self._put, self._stamp, self._arrivals.announce)
             self._self = SelfWatch(self._ingest.note, self._clock, store.card_endurance)
             self._audit = Audit(self._gateway, lambda alarm: self._ingest.keep([alarm], {}), self._clock.now)
             self._links = {uplink.name: self._link(uplink.name) for uplink in uplinks}
             self._progress = self._parts()
+            self._outside = Outside(self._running(), self._ingest.keep, keys)
             self._restore(tables)
-            requests = Requests(self._running(), time.perf_counter)
-            if keys:
-                self._desk = self._open_desk(requests, keys, disk.recall(CONTROL_TABLE))
+            self._outside.restore(requested)
             async with AsyncExitStack() as sockets:
                 await sockets.enter_async_context(self._status_socket())
                 await sockets.enter_async_context(self._local_socket())
                 if self._settings.gateway.metrics:
                     await sockets.enter_async_context(self._scrape_server(self._settings.gateway.metrics))
                 if self._settings.web is not None:
-                    await sockets.enter_async_context(await self._open_page(self._settings.web, requests))
+                    await sockets.enter_async_context(await self._outside.page(self._settings.web))
                 self._say_configuration()
                 watchdog.notify("READY=1")
                 try:
@@ -158,8 +155,8 @@ class Agent:
             tasks.begin("upkeep", self._upkeep())
             tasks.begin("store", self._watch_store())
             tasks.begin("hangup", self._listen_for_hangup())
-            if self._desk is not None:
-                tasks.begin("control", self._desk.run())
+            if self._outside.desk is not None:
+                tasks.begin("control", self._outside.desk.run())
             for source in sources:
                 tasks.begin(f"source {source.name}", self._follow(source, positions.get(source.name)))
             if self._settings.models:
@@ -199,19 +196,22 @@ class Agent:
             if way != ways[0].name:  # the link reports for all of them by this name
                 self._self.say(f"gateway.uplink.{way}", word)
 
-        on_request = self.requested if self._settings.control.keys else None
+        on_request = self._asked if self._settings.control.keys else None
         return rooms.uplink(ways, self._gateway, report, time.monotonic, on_request)
+
+    def _asked(self, token: bytes) -> None:
+        self._outside.ask(token)
 
     def _status_socket(self) -> StatusSocket:
         return StatusSocket(self._settings.gateway.runtime, self._status)
 
     def _scrape_server(self, address: str) -> ScrapeServer:
-        def metrics() -> Text:
-            return Text("200 OK", exposition(self._status(), __version__))
+        def metrics() -> Page:
+            return Page("200 OK", exposition(self._status(), __version__))
 
-        def health() -> Text:
+        def health() -> Page:
             stuck = self._progress.stuck()
-            return Text("503 Service Unavailable", f"stuck: {', '.join(stuck)}\n") if stuck else Text("200 OK", "ok\n")
+            return Page("503 Service Unavailable", f"stuck: {', '.join(stuck)}\n") if stuck else Page("200 OK", "ok\n")
 
         return ScrapeServer(address, {"/metrics": metrics, "/healthz": health})
 
@@ -220,9 +220,7 @@ class Agent:
             return {"changed": await self.reload(by)}
 
         async def request(asked: Mapping[str, Any], _: str) -> Told:
-            if self._desk is None:
-                raise AgentError("this gateway takes no requests; control.keys names the operator's public keys")
-            self._desk.take(str(asked.get("token", "")).encode())
+            self._outside.ask(str(asked.get("token", "")).encode())
             return {}
 
         async def take_snapshot(_: Mapping[str, Any], by: str) -> Told:
@@ -238,8 +236,6 @@ class Agent:
 
         answers = {"reload": reload, "request": request, "snapshot": take_snapshot}
         return LocalSocket(self._settings.gateway.runtime, answers)
-
-    # From outside -------------------------------------------------------------------------------------------------------
 
     def _running(self) -> Running:
         return Running(
@@ -263,29 +259,8 @@ class Agent:
             pipeline.announce(visit)
         self._ingest.checkpoint()
 
-    def _open_desk(self, requests: Requests, keys: Mapping[str, Any], journal: Mapping[str, Any]) -> Desk:
-        def audit(text: str) -> None:
-            self._audit.event("control", "refused" if "refused" in text else "taken", "platform", text)
-
-        desk = Desk(self._gateway, keys, requests.by_name(), self._ingest.keep, self._clock.now, audit)
-        desk.restore(journal, rooms.answered(self._settings) if journal else ())
-        return desk
-
-    def requested(self, token: bytes) -> None:
-        """A signed request has come over one of the links."""
-        if self._desk is not None:
-            self._desk.take(token)
-
-    async def _open_page(self, settings: WebSettings, requests: Requests) -> Page:
-        from agent.web.server import Page  # noqa: PLC0415  a gateway without the page never loads aiohttp
-
-        self._view = View(self._running(), requests)
-        await self._view.remember()
-        return Page(settings, self._view)
-
     def _put(self, bodies: Sequence[Body], changes: Mapping[str, Any], stamp: Stamp) -> asyncio.Future[None]:
-        if self._view is not None:
-            self._view.note(bodies)
+        self._outside.note(bodies)
         return self._writer.put(bodies, changes, stamp)
 
     # Another configuration ----------------------------------------------------------------------------------------------

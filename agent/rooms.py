@@ -92,7 +92,8 @@ def disk(settings: Settings) -> Store:
     except BlockingIOError as error:
         raise AgentError(f"store.path: {path} is in use by another agent; stop that one first") from error
     except (PermissionError, NotADirectoryError, FileExistsError) as error:
-        raise ConfigError([f"store.path: {path}: {error.strerror}; name a directory that this user may write to"]) from error
+        place = error.filename or path
+        raise ConfigError([f"store.path: {place}: {error.strerror}; name a directory that this user may write to"]) from error
     except OSError as error:
         log.error("store.path: %s: %s; records are kept in memory until it opens", path, error.strerror)  # noqa: TRY400
         return LateStore(opened)

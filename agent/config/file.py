@@ -50,7 +50,7 @@ class ConfigurationFile:
             raise ConfigError(["this agent keeps no other configuration than its file; run it with --good FILE"])
         waiting = self.received.with_name(self.received.name + ".new")
         try:
-            _write(waiting, text.encode() + self._mark())
+            _write(waiting, text.encode())
         except OSError as error:
             raise ConfigError([f"{waiting}: {error.strerror}; the configuration cannot be kept"]) from error
         try:
@@ -62,6 +62,7 @@ class ConfigurationFile:
     def adopt(self, waiting: Path) -> None:
         """What waits is what runs now, and after a restart too."""
         assert self.received is not None
+        _write(waiting, waiting.read_bytes() + self._mark())
         waiting.replace(self.received)
         self._text = self.received.read_bytes()
         self.mistakes = ()

@@ -133,7 +133,7 @@ def test_noise_on_the_line_is_counted_and_nothing_else(site: Site) -> None:
         line, _ = server.accept()
         with line:
             line.sendall(b"hello, is anybody there?\r\n\0" * 50 + b"\x01" * 5000 + b"\0" + b"\x05\x01\x02\x03\x04\0")
-            until(lambda: (site.point("gateway.line.board.garbageBytes", "gw") or 0) > 5000, agent)
+        until(lambda: (site.point("gateway.line.board.garbageBytes", "gw") or 0) > 5000, agent)  # told when the line ends
         assert site.status() is not None
 
 

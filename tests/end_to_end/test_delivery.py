@@ -87,7 +87,7 @@ def test_a_kill_between_two_windows_goes_on_with_the_open_one(site: Site) -> Non
     """A window that was open when the agent was killed says which share of it was observed."""
     port = free_udp_port()
     site.receiver("coap", "--bind", f"127.0.0.1:{port}")
-    config = site.configure([coap_uplink(port)], forward={"summaries": "10s", "readings": "none"})
+    config = site.configure([coap_uplink(port)], forward={"summaries": "3s", "readings": "none"})
     site.machine("--scenario", "normal_week", "--skip", "12h")
     agent = site.agent(config)
     until(lambda: site.point("auxiliaries.safeDoor") is not None, agent)
