@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check fuzz lock clean help
+.PHONY: demo test check bundle fuzz lock clean help
 
 help:
 	@echo "make demo [ARGS='--seconds 30 --json']  a simulated cash machine, the agent, an outage, an attack"
 	@echo "make test [ARGS='-k store']             all tests, against real servers"
 	@echo "make check                              lint, types, layers"
+	@echo "make bundle                             a tarball that installs the agent without internet"
 
 demo: $(VENV)/run.done
 	@$(BIN)/atm-agent demo $(ARGS)
@@ -24,6 +25,9 @@ check: $(VENV)/dev.done
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bundle: $(VENV)/run.done
+	$(BIN)/python systemd/bundle.py
 
 $(VENV)/run.done: requirements.lock pyproject.toml | $(VENV)
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock

@@ -25,18 +25,23 @@ from agent.change import NOTHING, Change, change
 from agent.clock import Clock
 from agent.config.file import ConfigurationFile
 from agent.config.settings import Settings, SourceSettings, UplinkSettings
+from agent.control.desk import TABLE as REQUESTED
 from agent.errors import EXIT_OK, AgentError, ConfigError, StoreUnavailable
 from agent.forward import LONGEST_BATCH, REFUSED, Arrivals, Link, Plan, forward
 from agent.ingest import SOURCES_TABLE, Ingest
 from agent.legs import Leg, Point, legs
-from agent.local import Answer, LocalSocket
+from agent.local import LocalSocket, Told
 from agent.metrics import exposition
+from agent.outside import Outside
 from agent.pipeline import Pipeline
+from agent.power import PowerWatch
 from agent.quiet import Quiet
-from agent.records import Stamp, Value
+from agent.records import Body, Stamp, Value
+from agent.requests import Running
 from agent.scrape import Page, ScrapeServer
 from agent.selfwatch import SelfWatch
 from agent.sources import Context, Source
+from agent.stages.calendar import Visit
 from agent.stages.score import Scoring
 from agent.status import StatusSocket
 from agent.store.notes import overlaid
@@ -75,11 +80,13 @@ class Agent:
         self._links: dict[str, Link] = {}
         self._lines: dict[str, Any] = {}
         self._turned = time.monotonic()
+        self._power = PowerWatch(self._hurry)
         self._pipelines = {name: rooms.pipeline(name, settings) for name in rooms.machines(settings)}
         self._writer: Writer
         self._ingest: Ingest
         self._self: SelfWatch
         self._audit: Audit
+        self._outside: Outside
         self._progress: watchdog.Progress
         self._tasks: Tasks
 
@@ -93,24 +100,34 @@ class Agent:
         loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
         uplinks = [self._open_uplink(ways) for ways in self._settings.ways().values()]
         sources = [self._open_source(each) for each in self._settings.sources]
+        keys = rooms.control_keys(self._settings)
         disk = rooms.disk(self._settings)
+        requested = disk.recall(REQUESTED)
         positions = disk.recall(SOURCES_TABLE)
         tables = {name: disk.recall(name) for pipeline in self._pipelines.values() for name in pipeline.tables}
         store = self._settings.store
         async with Writer(
-            disk, partial(rooms.memory, self._settings), [uplink.name for uplink in uplinks], store.commit_interval
+            disk,
+            partial(rooms.memory, self._settings),
+            [uplink.name for uplink in uplinks],
+            store.commit_interval,
+            sheltered=lambda alarm: self._arrivals.announce(alarm=alarm),
         ) as self._writer:
-            self._ingest = Ingest(self._pipelines, self._gateway, self._writer.put, self._stamp, self._arrivals.announce)
+            self._ingest = Ingest(self._pipelines, self._gateway, self._put, self._stamp, self._arrivals.announce)
             self._self = SelfWatch(self._ingest.note, self._clock, store.card_endurance)
             self._audit = Audit(self._gateway, lambda alarm: self._ingest.keep([alarm], {}), self._clock.now)
             self._links = {uplink.name: self._link(uplink.name) for uplink in uplinks}
             self._progress = self._parts()
+            self._outside = Outside(self._running(), self._ingest.keep, keys)
             self._restore(tables)
+            self._outside.restore(requested)
             async with AsyncExitStack() as sockets:
                 await sockets.enter_async_context(self._status_socket())
                 await sockets.enter_async_context(self._local_socket())
                 if self._settings.gateway.metrics:
                     await sockets.enter_async_context(self._scrape_server(self._settings.gateway.metrics))
+                if self._settings.web is not None:
+                    await sockets.enter_async_context(await self._outside.page(self._settings.web))
                 self._say_configuration()
                 watchdog.notify("READY=1")
                 try:
@@ -138,6 +155,8 @@ class Agent:
             tasks.begin("upkeep", self._upkeep())
             tasks.begin("store", self._watch_store())
             tasks.begin("hangup", self._listen_for_hangup())
+            if self._outside.desk is not None:
+                tasks.begin("control", self._outside.desk.run())
             for source in sources:
                 tasks.begin(f"source {source.name}", self._follow(source, positions.get(source.name)))
             if self._settings.models:
@@ -177,7 +196,11 @@ class Agent:
             if way != ways[0].name:  # the link reports for all of them by this name
                 self._self.say(f"gateway.uplink.{way}", word)
 
-        return rooms.uplink(ways, self._gateway, report, time.monotonic)
+        on_request = self._asked if self._settings.control.keys else None
+        return rooms.uplink(ways, self._gateway, report, time.monotonic, on_request)
+
+    def _asked(self, token: bytes) -> None:
+        self._outside.ask(token)
 
     def _status_socket(self) -> StatusSocket:
         return StatusSocket(self._settings.gateway.runtime, self._status)
@@ -193,10 +216,52 @@ class Agent:
         return ScrapeServer(address, {"/metrics": metrics, "/healthz": health})
 
     def _local_socket(self) -> LocalSocket:
-        async def reload(_: Mapping[str, Any], by: str) -> Answer:
+        async def reload(_: Mapping[str, Any], by: str) -> Told:
             return {"changed": await self.reload(by)}
 
-        return LocalSocket(self._settings.gateway.runtime, {"reload": reload})
+        async def request(asked: Mapping[str, Any], _: str) -> Told:
+            self._outside.ask(str(asked.get("token", "")).encode())
+            return {}
+
+        async def take_snapshot(_: Mapping[str, Any], by: str) -> Told:
+            from agent.store.snapshot import place, snapshot  # noqa: PLC0415  a backup is taken once a day at most
+
+            store = self._settings.store.path
+            target = place(store)
+            await self._save_open_state()
+            await self._writer.tidy(self._stamp())
+            await self._writer.do(partial(snapshot, store, target))
+            self._audit.event("backup", "taken", by)
+            return {"path": str(target)}
+
+        answers = {"reload": reload, "request": request, "snapshot": take_snapshot}
+        return LocalSocket(self._settings.gateway.runtime, answers)
+
+    def _running(self) -> Running:
+        return Running(
+            settings=lambda: self._settings,
+            now=self._clock.now,
+            values=lambda: {name: pipeline.values() for name, pipeline in self._pipelines.items()},
+            announce=self._announce,
+            configure=self.configure,
+            flush=lambda: self._arrivals.announce(alarm=True),
+            stop=self._stop.set,
+            backlog=lambda: self._self.backlog,
+            store_word=lambda: self._writer.health.word,
+            audit=self._audit.event,
+        )
+
+    def _announce(self, machine: str, visit: Visit | None) -> None:
+        pipeline = self._pipelines[machine]
+        if visit is None:
+            pipeline.withdraw(self._clock.now())
+        else:
+            pipeline.announce(visit)
+        self._ingest.checkpoint()
+
+    def _put(self, bodies: Sequence[Body], changes: Mapping[str, Any], stamp: Stamp) -> asyncio.Future[None]:
+        self._outside.note(bodies)
+        return self._writer.put(bodies, changes, stamp)
 
     # Another configuration ----------------------------------------------------------------------------------------------
 
@@ -208,13 +273,28 @@ class Agent:
             watchdog.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
             try:
                 changed = await self._apply(self._file.read())
-                self._file.worked()
             except AgentError as error:
                 self._self.say("gateway.configuration", "refused")
                 self._audit.event("configuration", "refused", by, str(error))
                 raise
             finally:
                 watchdog.notify("READY=1")
+            self._say_configuration()
+            self._audit.event("configuration", "applied", by, "; ".join(changed) or "nothing changed")
+            return changed
+
+    async def configure(self, text: str, by: str) -> list[str]:
+        """Apply a configuration that the platform has sent; it holds until somebody changes the file. Raises as `reload`."""
+        if self._file is None:
+            raise ConfigError(["this agent runs without a file"])
+        async with self._changing:
+            settings, waiting = self._file.draft(text)
+            try:
+                changed = await self._apply(settings)
+            except AgentError:
+                waiting.unlink(missing_ok=True)
+                raise
+            self._file.adopt(waiting)
             self._say_configuration()
             self._audit.event("configuration", "applied", by, "; ".join(changed) or "nothing changed")
             return changed
@@ -309,7 +389,15 @@ class Agent:
     async def _follow(self, source: Source, position: Any) -> None:
         async with aclosing(source.read(position)) as given_by_source:
             async for given in given_by_source:
+                self._power.see(given.readings)
                 self._ingest.take(source, given)
+
+    def _hurry(self, failing: bool) -> None:
+        """While the power fails every record is on disk at once, and what is open is saved in the moment in which it begins."""
+        log.warning("the power fails: everything is written at once" if failing else "the power is back")
+        self._writer.hurry = failing
+        if failing:
+            self._ingest.checkpoint()
 
     async def _forward(self, uplink: Uplink, *, starting: bool = True) -> None:
         """Deliver for ever. A file of the uplink that is missing ends an agent that is starting, and no other."""

@@ -80,6 +80,7 @@ def change(old: Settings, new: Settings) -> Change:
 def _check_restart(old: Settings, new: Settings) -> None:
     keys = [f"gateway.{key}" for key in _changed_keys(old.gateway, new.gateway) if key not in LIVE_GATEWAY]
     keys += [f"store.{key}" for key in _changed_keys(old.store, new.store) if key not in LIVE_STORE]
+    keys += [key for key in ("control", "web") if getattr(old, key) != getattr(new, key)]
     if old.ways().keys() != new.ways().keys():
         keys.append("uplinks: the names of the uplinks")  # the store keeps a cursor for each from its opening on
     if keys:

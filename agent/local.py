@@ -23,12 +23,12 @@ import msgspec
 from agent.errors import AgentError, ConfigError, Unavailable
 
 SOCKET = "local.sock"
-LINE_LIMIT = 64 * 1024  # bytes of one request
+LINE_LIMIT = 1280 * 1024  # bytes of one request; a signed one that brings a model has up to 1 MiB
 PATIENCE = 10.0  # s that a request may take to be written
 ASKERS = 4  # at once; more are turned away
 
-Answer: TypeAlias = dict[str, Any]
-Answering: TypeAlias = Callable[[Mapping[str, Any], str], Awaitable[Answer]]
+Told: TypeAlias = dict[str, Any]
+Answering: TypeAlias = Callable[[Mapping[str, Any], str], Awaitable[Told]]
 """Given the request and who asks ("uid 0"). An AgentError that it raises is the answer."""
 
 
@@ -69,16 +69,18 @@ class LocalSocket:
             self._asking.discard(task)
             writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Answer:
-        uid = _peer(writer.get_extra_info("socket"))
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Told:
+        uid, line = _peer(writer.get_extra_info("socket")), b""
+        with contextlib.suppress(TimeoutError, ValueError):  # whoever says too much, or nothing, has asked nothing
+            async with asyncio.timeout(PATIENCE):
+                line = await reader.readline()
         if uid not in (0, os.geteuid()):
             return refused(f"only root and the agent's own user may ask; you are uid {uid}")
         if len(self._asking) > ASKERS:
             return refused("too many ask at once; try again")
         try:
-            async with asyncio.timeout(PATIENCE):
-                request = msgspec.json.decode(await reader.readline(), type=dict[str, Any])
-        except (TimeoutError, ValueError, msgspec.DecodeError):
+            request = msgspec.json.decode(line, type=dict[str, Any])
+        except msgspec.DecodeError:
             return refused("expected one line: a JSON object with `ask`")
         answering = self._answers.get(str(request.get("ask")))
         if answering is None:
@@ -91,7 +93,7 @@ class LocalSocket:
             return refused(str(error))
 
 
-def refused(*why: str) -> Answer:
+def refused(*why: str) -> Told:
     """An answer that says no, a line a reason."""
     return {"done": False, "refused": list(why)}
 
@@ -103,7 +105,7 @@ def _peer(connection: socket.socket) -> int:
     return int(uid)
 
 
-async def ask(directory: Path, request: Mapping[str, Any]) -> Answer:
+async def ask(directory: Path, request: Mapping[str, Any]) -> Told:
     """Ask the running agent. Raises Unavailable when none answers."""
     path = directory / SOCKET
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import secrets
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -12,16 +14,19 @@ from typing import Any
 
 from agent import config
 from agent.config.settings import Settings, SourceSettings, UplinkSettings
+from agent.control.desk import answered as answers_in
+from agent.control.request import public_keys
 from agent.errors import AgentError, ConfigError
 from agent.pipeline import Pipeline, PipelineSettings
 from agent.sources import SOURCES, Context, Source
-from agent.store import Store
+from agent.store import ALARMS, Store
+from agent.store.history import history
 from agent.store.lane_store import LaneStore
 from agent.store.late import LateStore
 from agent.store.opening import open_durable, open_memory
 from agent.store.room import Bounds
 from agent.store.writer import NO_UPLINK
-from agent.uplinks import UPLINKS, Uplink
+from agent.uplinks import UPLINKS, Asked, Uplink
 from agent.uplinks.failover import Choice, FailOver
 
 log = logging.getLogger(__name__)
@@ -49,9 +54,21 @@ def source(settings: SourceSettings, context: Context) -> Source:
     return opened
 
 
-def uplink(ways: Sequence[UplinkSettings], gateway: str, report: Callable[[str, str], None], now: Callable[[], float]) -> Uplink:
-    """An uplink, not connected yet, together with those that stand in for it. `report` is told which way carries."""
+def uplink(
+    ways: Sequence[UplinkSettings],
+    gateway: str,
+    report: Callable[[str, str], None],
+    now: Callable[[], float],
+    on_request: Callable[[bytes], None] | None,
+) -> Uplink:
+    """An uplink, not connected yet, together with those that stand in for it. `report` is told which way carries.
+
+    `on_request` is given what the platform asks for, over whichever way; None: nothing is listened to.
+    """
     opened: list[Uplink] = [import_module(UPLINKS[each.kind]).open_uplink(each.name, gateway, each.settings) for each in ways]
+    for each in opened:
+        if isinstance(each, Asked):
+            each.on_request = on_request
     return opened[0] if len(opened) == 1 else FailOver(ways[0].name, opened, report, now, Choice(len(opened)))
 
 
@@ -68,14 +85,31 @@ def disk(settings: Settings) -> Store:
         return store
 
     try:
+        with contextlib.suppress(PermissionError):
+            return opened()
+        _set_unreadable_aside(path)
         return opened()
     except BlockingIOError as error:
         raise AgentError(f"store.path: {path} is in use by another agent; stop that one first") from error
     except (PermissionError, NotADirectoryError, FileExistsError) as error:
-        raise ConfigError([f"store.path: {path}: {error.strerror}; name a directory that this user may write to"]) from error
+        place = error.filename or path
+        raise ConfigError([f"store.path: {place}: {error.strerror}; name a directory that this user may write to"]) from error
     except OSError as error:
         log.error("store.path: %s: %s; records are kept in memory until it opens", path, error.strerror)  # noqa: TRY400
         return LateStore(opened)
+
+
+def _set_unreadable_aside(path: Path) -> None:
+    """Another user's file in our own directory keeps no agent from starting: the store tells what is missing without it."""
+    for file in sorted(path.rglob("*.journal")):
+        if not os.access(file, os.R_OK | os.W_OK):
+            aside = file.with_name(f"{file.name}.unreadable-{secrets.token_hex(4)}")
+            log.error(
+                "%s: this user may not read and write it; it is set aside as %s and lost",
+                file,
+                aside.name,
+            )
+            file.rename(aside)
 
 
 def memory(settings: Settings) -> LaneStore:
@@ -83,6 +117,21 @@ def memory(settings: Settings) -> LaneStore:
     size = settings.store.memory
     names = list(settings.ways()) or [NO_UPLINK]
     return open_memory(settings.gateway.id, names, Bounds(size, 0, 0.0, size), new_epoch())
+
+
+def control_keys(settings: Settings) -> dict[str, Any]:
+    """The operator's keys by their id; none where none are configured. Raises ConfigError."""
+    if not settings.control.keys:
+        return {}  # and the library for them is not loaded
+    return {**public_keys(settings.control.keys)}
+
+
+def answered(settings: Settings) -> set[str]:
+    """The requests whose answers are in the store."""
+    try:
+        return answers_in(envelope.body for envelope in history(settings.store.path, lanes=(ALARMS,)))
+    except OSError:
+        return set()
 
 
 def new_epoch() -> str:

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 from agent.clock import Clock
 from agent.records import Value
+from agent.store.flash import card_life
 
 REPEAT = 60.0  # s after which a word is said again, so that it does not go stale
 PAGE = 4096  # bytes; proc(5) counts in pages
-YEAR = 365.25  # days
 
 
 class StoreHealth(Protocol):
@@ -46,6 +46,8 @@ class SelfWatch:
         self.models: Mapping[str, Model] = {}
         self.backlog: dict[str, int] = {}
         self.backlogs: dict[str, int] = {}
+        self.card: dict[str, float] = {}
+        """Bytes written in all and a day, and the years that the card has left at that rate."""
 
     def say(self, point: str, value: Value) -> None:
         """Words are said when they change and now and then, numbers every time."""
@@ -64,8 +66,11 @@ class SelfWatch:
         self.say("gateway.storeBytes", status.size)
         if status.flash_bytes:
             self.say("gateway.flashBytes", status.flash_bytes)
-        if status.flash_per_day:
-            self.say("gateway.cardLife", round(self._endurance / status.flash_per_day / YEAR, 1))
+        life = card_life(self._endurance, status.flash_bytes, status.flash_per_day)
+        self.card = {"written": status.flash_bytes, "per_day": round(status.flash_per_day)}
+        if life is not None:
+            self.card["life_years"] = round(life, 1)
+            self.say("gateway.cardLife", round(life, 1))
         for lane, count in status.lost.items():
             self.say(f"gateway.lost.{lane}", count)
 
@@ -98,6 +103,7 @@ class SelfWatch:
             "models": {
                 name: {"word": model.word, "id": model.id, "p50_us": _median_us(model)} for name, model in self.models.items()
             },
+            "card": self.card,
             "rss_mb": round(resident_memory() / 1e6, 1),
             "cpu_s": round(time.process_time(), 2),
         }

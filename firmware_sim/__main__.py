@@ -8,10 +8,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from datetime import time as time_of_day
+from typing import Protocol
 
 from firmware_sim.board import Board
 from firmware_sim.conversation import Alone, Conversation, Side
@@ -19,7 +20,8 @@ from firmware_sim.device_shell import DeviceShell
 from firmware_sim.firmware import Firmware, Pace
 from firmware_sim.hexdump import hexdump
 from firmware_sim.lines import line
-from firmware_sim.options import BOARD, Options, read
+from firmware_sim.options import BOARD, XFS4IOT, Options, read
+from firmware_sim.pin_board import PinBoard
 from firmware_sim.ports import Port, PortRefusedError, PtyPort, TcpPort
 from firmware_sim.scenarios import SCENARIOS
 from firmware_sim.shell import Shell, TruthFile
@@ -92,26 +94,51 @@ async def serve(options: Options) -> None:
     if options.anchor is not None:
         # an anchor in the past means that the world is further on already; nobody was there to hear of it
         world.run_to(max(world.now, min(pace.world(time.time()), options.until)))
-    port: Port = PtyPort(options.pty) if options.pty is not None else TcpPort(*(options.tcp or ("", 0)))
     async with AsyncExitStack() as stack:
         truth = None
         if options.truth is not None:
             truth = TruthFile(stack.enter_context(options.truth.open("w", encoding="utf-8")), world, pace)
-        await stack.enter_async_context(port)
-        if options.device == BOARD:
-            shell: Shell | DeviceShell = board_shell(options, pace, port)
-        else:
-            shell = await device_shell(options, pace, port, stack)
+        shell, address = await opened(options, pace, stack)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, shell.stop)
         shown = datetime.fromtimestamp(pace.start, UTC).isoformat()
         print(
-            f"{port.address}: {what(options)}{world.scenario.name}, seed {world.seed}, line {options.line}, "
+            f"{address}: {what(options)}{world.scenario.name}, seed {world.seed}, line {options.line}, "
             f"speed {pace.speed:g}; it was {shown} at {pace.anchor:.3f}",
             flush=True,
         )
         await shell.run(pace.real(options.until), truth.write_new if truth else lambda: None)
+
+
+class Served(Protocol):
+    """What runs until its end, with a port of its own."""
+
+    def stop(self) -> None:
+        """End `run` soon."""
+
+    async def run(self, until: float, after_each: Callable[[], None]) -> None:
+        """Serve until the real time `until`, or until `stop`."""
+
+
+async def opened(options: Options, pace: Pace, stack: AsyncExitStack) -> tuple[Served, str]:
+    """What is served, ready to run, and its address; open for as long as the stack. Raises PortRefusedError."""
+    if options.device == XFS4IOT:
+        from firmware_sim.publisher import ServicePublisher  # noqa: PLC0415  aiohttp takes longer to load than all the rest
+
+        endpoint = options.tcp or ("", 0)
+        publisher = ServicePublisher((options.world, pace), endpoint, time.time, options.certificate)
+        await stack.enter_async_context(publisher)
+        return publisher, publisher.address
+    if options.socket is not None:
+        board = PinBoard((options.world, pace), options.socket, time.time)
+        await stack.enter_async_context(board)
+        return board, board.address
+    port: Port = PtyPort(options.pty) if options.pty is not None else TcpPort(*(options.tcp or ("", 0)))
+    await stack.enter_async_context(port)
+    if options.device == BOARD:
+        return board_shell(options, pace, port), port.address
+    return await device_shell(options, pace, port, stack), port.address
 
 
 def board_shell(options: Options, pace: Pace, port: Port) -> Shell:

@@ -19,7 +19,7 @@ from firmware_sim.world import World
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 FASTEST = 10_000.0
-BOARD = "board"
+BOARD, XFS4IOT, PINS = "board", "xfs4iot", "pins"
 
 EPILOG = """\
 DURATION is a number of seconds, or numbers with units: 90s, 10m, 4h10m, 2d, 1w.
@@ -44,6 +44,8 @@ class Options:
     tapped: bool  # the machine's own controller talks to the device
     host_pty: Path | None  # where that controller is heard
     any_settings: bool  # bytes pass whatever the line is set to
+    socket: Path | None  # of the simulated pins
+    certificate: tuple[Path, Path] | None  # of the XFS4IoT services, and its key: TLS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -71,10 +73,19 @@ def parser() -> argparse.ArgumentParser:
     add("--forever", action="store_true", help="do not end by itself")
     add("--truth", metavar="FILE", type=Path, help="write what really happens, as JSON lines")
     add("--hexdump", action="store_true", help="print the frames of the first minute and end")
-    add("--device", metavar="NAME", type=_device, default=BOARD, help=f"what is served: {', '.join((BOARD, *TWINS))}")
+    add(
+        "--device",
+        metavar="NAME",
+        type=_device,
+        default=BOARD,
+        help=f"what is served: {', '.join((BOARD, *TWINS, XFS4IOT, PINS))}",
+    )
     add("--tapped", action="store_true", help="the machine's own controller talks to the device; you listen")
     add("--host-pty", metavar="PATH", type=Path, help="with --tapped: a second pseudo terminal, for what the controller says")
     add("--any-settings", action="store_true", help="take every speed, parity and word length on a pseudo terminal")
+    add("--socket", metavar="PATH", type=Path, help="with --device pins: where the agent finds them, as pin_factory sim:PATH")
+    add("--certificate", metavar="FILE", type=Path, help="with --device xfs4iot: serve wss:// with this certificate (PEM)")
+    add("--key", metavar="FILE", type=Path, help="with --certificate: its key (PEM)")
     add("--list", action="store_true", help="print the scenarios and end")
     add("--json", action="store_true", help="with --list: as JSON")
     return grammar
@@ -88,16 +99,11 @@ def read(arguments: Sequence[str] | None) -> Options | argparse.Namespace:
         grammar.error("--json goes with --list")
     if given.list:
         return given
-    if (given.pty is None) + (given.tcp is None) != 1 and not given.hexdump:
+    if (given.pty is None) + (given.tcp is None) != 1 and not given.hexdump and given.device != PINS:
         grammar.error("give either --pty PATH or --tcp HOST:PORT (or --hexdump, or --list)")
     if given.forever and given.until is not None:
         grammar.error("--forever and --until contradict each other")
-    if given.device == BOARD and (given.tapped or given.host_pty or given.any_settings):
-        grammar.error("--tapped, --host-pty and --any-settings go with --device")
-    if given.device != BOARD and given.hexdump:
-        grammar.error("--hexdump shows the frames of the board; it does not go with --device")
-    if given.host_pty is not None and not given.tapped:
-        grammar.error("--host-pty goes with --tapped")
+    _check_device(grammar, given)
     try:
         world = World(given.scenario, given.seed, given.demand, settings=dict(given.set), start=given.start)
     except SettingError as error:
@@ -120,7 +126,25 @@ def read(arguments: Sequence[str] | None) -> Options | argparse.Namespace:
         tapped=given.tapped,
         host_pty=given.host_pty,
         any_settings=given.any_settings,
+        socket=given.socket,
+        certificate=(given.certificate, given.key) if given.certificate is not None else None,
     )
+
+
+def _check_device(grammar: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    """End with a message for options that do not go with the device."""
+    if (given.device == PINS) != (given.socket is not None) or (given.socket and (given.pty or given.tcp or given.tapped)):
+        grammar.error(f"--device {PINS} is served on --socket PATH, and nothing else is")
+    if given.device == BOARD and (given.tapped or given.host_pty or given.any_settings):
+        grammar.error("--tapped, --host-pty and --any-settings go with --device")
+    if given.device != BOARD and given.hexdump:
+        grammar.error("--hexdump shows the frames of the board; it does not go with --device")
+    if given.host_pty is not None and not given.tapped:
+        grammar.error("--host-pty goes with --tapped")
+    if given.device == XFS4IOT and (given.tcp is None or given.tapped or given.any_settings):
+        grammar.error(f"--device {XFS4IOT} is served on --tcp HOST:PORT; it has no line to tap or to set")
+    if (given.certificate is None) != (given.key is None) or (given.certificate and given.device != XFS4IOT):
+        grammar.error(f"--certificate and --key go together, with --device {XFS4IOT}")
 
 
 def duration(text: str) -> float:
@@ -166,7 +190,7 @@ def _line(text: str) -> str:
 
 
 def _device(text: str) -> str:
-    known = (BOARD, *TWINS)
+    known = (BOARD, *TWINS, XFS4IOT, PINS)
     if text not in known:
         near = get_close_matches(text, known, n=1, cutoff=0.0)[0]
         raise argparse.ArgumentTypeError(f"unknown device {text!r}; did you mean {near!r}? There are {', '.join(known)}")

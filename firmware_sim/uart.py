@@ -55,16 +55,13 @@ def _level(bits: list[int], at: float) -> int:
 
 
 def _falling(bits: list[int], at: float) -> float | None:
-    """Where the next start bit begins, at `at` or later, in bits of the sender."""
+    """Where the next start bit begins, after `at`, in bits of the sender."""
     index = int(at)
-    if _level(bits, at) == 0:  # still low after a byte without a stop bit: wait for it to rise
-        while index < len(bits) and bits[index] == 0 and index != 0:
-            index += 1
-    while index < len(bits):
-        if bits[index] == 0:
-            return float(index)
+    while at > 0.0 and index < len(bits) and bits[index] == 0:  # low since the last byte: a start is a fall from high
         index += 1
-    return None
+    while index < len(bits) and bits[index] == 1:
+        index += 1
+    return float(index) if index < len(bits) else None
 
 
 def _sampled(bits: list[int], start: float, ratio: float, shape: Shape) -> tuple[int, bool, float]:

@@ -20,7 +20,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 CARD_KEY = "card"
 OPSETS = {"": 17, "ai.onnx.ml": 3}  # the runtimes that the agent supports (onnxruntime 1.20 and later) all have them
@@ -35,6 +37,16 @@ def versions(*packages: str) -> dict[str, str]:
 def sha256(path: Path) -> str:
     """Of a file's bytes, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def histogram(column: NDArray[np.floating[Any]], bins: int = 10) -> dict[str, list[float]]:
+    """How a feature is spread over rows: edges, the share of the rows below, between and above them, and last of what is NaN."""
+    known = column[~np.isnan(column)].astype(float)
+    quantiles = np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1]) if len(known) else np.empty(0)
+    edges = sorted({float(f"{edge:.4g}") for edge in quantiles})
+    counts = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)
+    shares = [*counts, len(column) - len(known)]
+    return {"edges": edges, "shares": [round(float(count) / len(column), 5) for count in shares]}
 
 
 def write(graph: onnx.GraphProto, card: Mapping[str, Any], folder: Path) -> Path:

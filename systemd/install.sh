@@ -1,39 +1,202 @@
 #!/bin/sh
-# Install the agent on this gateway: sudo systemd/install.sh. Run it again to take a newer version.
-# Nothing is fetched at run time; this script is the only one that installs.
+# Install the agent on this gateway, or take a newer version of it: sudo systemd/install.sh
+#
+#   install.sh              install or upgrade; run it again as often as you like
+#   install.sh --uninstall  stop and remove the agent; configuration and records stay
+#   install.sh --purge      remove those too, and the user: nothing is left of the agent
+#
+# From a bundle (make bundle) it needs no internet. Every version has a directory of its own; the one that runs is
+# /opt/atm-agent/current. A new version that does not become ready is taken back, and the old one runs again.
+# Exit status: 0 well, 1 failed and nothing or everything taken back, 78 the configuration needs work.
 set -eu
 
-[ "$(id -u)" = 0 ] || { echo "install.sh: must be root: sudo systemd/install.sh" >&2; exit 1; }
-[ "$(getconf LONG_BIT)" = 64 ] || { echo "install.sh: onnxruntime needs a 64-bit system; this one has 32 bits" >&2; exit 1; }
-here=$(cd "$(dirname "$0")/.." && pwd)
 home=/opt/atm-agent
+etc=/etc/atm-agent
+state=/var/lib/atm-agent
+unit=/etc/systemd/system/atm-agent.service
+rules=/etc/udev/rules.d/60-atm-agent.rules
+SETTLE=${ATM_AGENT_SETTLE:-5}  # s for which a new version must stay up after it said that it is ready
+here=$(cd "$(dirname "$0")/.." && pwd)
 
-getent passwd atm-agent >/dev/null || useradd --system --home-dir /var/lib/atm-agent --shell /usr/sbin/nologin atm-agent
-for group in dialout gpio; do
-  # a small system may not have the group of a device that it does not have
-  getent group "$group" >/dev/null || groupadd --system "$group"
-done
+say() { echo "install.sh: $*"; }
+fail() { echo "install.sh: $*" >&2; exit 1; }
+has_systemd() { [ -d /run/systemd/system ]; }  # not in a chroot, where an image is being made
 
-install -d -m 0755 "$home"
-install -d -m 0750 -o root -g atm-agent /etc/atm-agent
-install -d -m 0750 -o atm-agent -g atm-agent /var/lib/atm-agent
-[ -x "$home/.venv/bin/python" ] || python3 -m venv "$home/.venv"
-"$home/.venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$here/requirements.lock"
-"$home/.venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation "$here"
-install -m 0644 "$here/README.md" "$home/README.md"
+main() {
+  [ "$(id -u)" = 0 ] || fail "must be root: sudo systemd/install.sh"
+  case "${1:-}" in
+    "") install_agent ;;
+    --uninstall) remove_agent; say "removed; $etc and $state stay (--purge removes them too)" ;;
+    --purge) remove_agent; purge; say "removed, with configuration, records and user" ;;
+    *) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; exit 2 ;;
+  esac
+}
 
-install -m 0644 "$here/systemd/config.example.yaml" /etc/atm-agent/config.example.yaml
-install -m 0644 "$here/systemd/60-atm-agent.rules" /etc/udev/rules.d/60-atm-agent.rules
-install -m 0644 "$here/systemd/atm-agent.service" /etc/systemd/system/atm-agent.service
-ln -sf "$home/.venv/bin/atm-agent" /usr/local/bin/atm-agent
-systemctl daemon-reload
-udevadm control --reload 2>/dev/null || true
+install_agent() {
+  check_system
+  make_user_and_directories
+  new=$(version)
+  old=$(readlink "$home/current" 2>/dev/null || true)
+  old=${old#versions/}
+  build "$new"
+  if [ -f "$etc/config.yaml" ]; then check_configuration "$new"; fi
+  switch_to "$new"
+  put_in_place
+  if [ ! -f "$etc/config.yaml" ]; then
+    say "installed $new. Write $etc/config.yaml (config.example.yaml beside it shows every key), then run this again."
+  elif ! has_systemd; then
+    say "installed $new; systemd does not run here, so nothing was started"
+  elif start; then
+    say "$new runs; 'atm-agent status $etc/config.yaml' tells what it does"
+    remove_others "$new" "$old"
+  else
+    take_back "$new" "$old"
+  fi
+}
 
-if [ -f /etc/atm-agent/config.yaml ]; then
-  atm-agent check /etc/atm-agent/config.yaml
+check_system() {
+  [ "$(getconf LONG_BIT)" = 64 ] || fail "onnxruntime needs a 64-bit system; this one has 32 bits"
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || fail "needs Python 3.11 or later: apt-get install python3"
+  python3 -c 'import ensurepip, venv' 2>/dev/null || fail "needs Python's venv: apt-get install python3-venv"
+  if [ -f "$here/SHA256SUMS" ]; then
+    (cd "$here" && sha256sum --check --quiet --strict SHA256SUMS) || fail "the bundle is damaged or was changed; nothing was installed"
+  fi
+}
+
+make_user_and_directories() {
+  for group in dialout gpio; do  # plain Debian has no group gpio
+    getent group "$group" >/dev/null || groupadd --system "$group"
+  done
+  getent passwd atm-agent >/dev/null || useradd --system --user-group --home-dir "$state" --shell /usr/sbin/nologin atm-agent
+  usermod --append --groups dialout,gpio atm-agent
+  install -d -m 0755 "$home" "$home/versions"
+  install -d -m 0750 -o root -g atm-agent "$etc"
+  install -d -m 0700 -o root -g root "$etc/credentials"
+  install -d -m 0750 -o atm-agent -g atm-agent "$state"
+}
+
+# What is here, by name: the same content has the same name, and is not built twice.
+version() {
+  number=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/pyproject.toml" 2>/dev/null || true)
+  [ -n "$number" ] || number=$(cat "$here/VERSION")
+  if [ -f "$here/SHA256SUMS" ]; then content=$(sha256sum <"$here/SHA256SUMS"); else
+    content=$(cd "$here" && find agent models firmware_sim systemd requirements.lock README.md pyproject.toml -type f \
+      ! -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum)
+  fi
+  echo "$number-$(echo "$content" | cut -c1-12)"
+}
+
+# A virtual environment of its own. It counts only when it is whole: a power cut in the middle costs another try.
+build() {
+  place=$home/versions/$1
+  [ ! -f "$place/complete" ] || return 0
+  say "building $1"
+  rm -rf "$place"
+  python3 -m venv "$place"
+  pip="$place/bin/pip --quiet --disable-pip-version-check install"
+  if [ -d "$here/wheels" ]; then
+    own=$(ls "$here"/wheels/atm_edge_agent-*.whl)
+    offline="--no-index --find-links $here/wheels"
+    # what only builds is not in the bundle
+    python3 - "$here/requirements.lock" >"$place/requirements.lock" <<'EOF'
+import re, sys
+text = open(sys.argv[1]).read()
+print(re.sub(r"(?m)^setuptools==(?:.*\\\n)*.*\n", "", text))
+EOF
+    lock=$place/requirements.lock
+  else
+    own=$here offline="" lock=$here/requirements.lock
+  fi
+  # shellcheck disable=SC2086  # words are meant to be split
+  $pip $offline --only-binary=:all: --require-hashes -r "$lock" 2>"$place/pip.log" ||
+    $pip $offline --require-hashes -r "$lock" || { rm -rf "$place"; fail "the packages could not be installed; nothing was changed"; }
+  $pip $offline --no-deps --no-build-isolation "$own" || { rm -rf "$place"; fail "the agent could not be installed; nothing was changed"; }
+  $pip $offline --only-binary=:all: --require-hashes -r "$here/systemd/gpio.lock" 2>/dev/null ||
+    say "no lgpio for this Python: sources of kind gpio will not work (docs/install.md)"
+  install -d "$place/share"
+  for file in README.md systemd/config.example.yaml systemd/60-atm-agent.rules systemd/atm-agent.service \
+    systemd/atm-agent-backup.service systemd/atm-agent-backup.timer; do
+    install -m 0644 "$here/$file" "$place/share/$(basename "$file")"
+  done
+  install -m 0755 "$here/systemd/install.sh" "$place/share/install.sh"
+  date -u +%FT%TZ >"$place/complete"
+  sync -f "$place"
+}
+
+check_configuration() {
+  status=0
+  "$home/versions/$1/bin/atm-agent" check "$etc/config.yaml" || status=$?
+  case $status in
+    0) ;;
+    78)
+      say "the new version cannot use $etc/config.yaml; nothing was changed ($home/versions/$1/bin/atm-agent config migrate may help)" >&2
+      exit 78
+      ;;
+    *) rm -rf "$home/versions/$1"; fail "the new version does not run on this system; nothing was changed" ;;
+  esac
+}
+
+# One rename: a power cut leaves the old version or the new one.
+switch_to() {
+  ln -sfn "versions/$1" "$home/current.new"
+  mv -T "$home/current.new" "$home/current"
+}
+
+put_in_place() {
+  share=$home/current/share
+  install -m 0644 "$share/README.md" "$home/README.md"
+  install -m 0644 "$share/config.example.yaml" "$etc/config.example.yaml"
+  install -D -m 0644 "$share/60-atm-agent.rules" "$rules"
+  install -D -m 0644 "$share/atm-agent.service" "$unit"
+  install -m 0644 "$share/atm-agent-backup.service" "$share/atm-agent-backup.timer" "$(dirname "$unit")"
+  install -d /usr/local/bin
+  ln -sfn "$home/current/bin/atm-agent" /usr/local/bin/atm-agent
+  if has_systemd; then
+    systemctl daemon-reload
+    udevadm control --reload 2>/dev/null && udevadm trigger --subsystem-match=tty --subsystem-match=gpio 2>/dev/null || true
+  fi
+}
+
+# The start returns once the agent said that it is ready, or could not. It must stay so for a while.
+start() {
   systemctl enable --quiet atm-agent
-  systemctl restart atm-agent
-  echo "atm-agent runs; 'atm-agent status /etc/atm-agent/config.yaml' tells what it does"
-else
-  echo "Write /etc/atm-agent/config.yaml (config.example.yaml beside it shows every key), then run this again."
-fi
+  systemctl reset-failed atm-agent 2>/dev/null || true
+  systemctl restart atm-agent || return 1
+  started=$(systemctl show --value --property=MainPID atm-agent)
+  sleep "$SETTLE"
+  systemctl is-active --quiet atm-agent && [ "$(systemctl show --value --property=MainPID atm-agent)" = "$started" ]
+}
+
+take_back() {
+  journalctl --unit=atm-agent --lines=15 --no-pager --output=cat >&2 || true
+  if [ -z "$2" ] || [ "$2" = "$1" ] || [ ! -f "$home/versions/$2/complete" ]; then
+    fail "$1 did not become ready, and there is no older version to go back to; the lines above say why"
+  fi
+  say "$1 did not become ready; going back to $2" >&2
+  switch_to "$2"
+  put_in_place
+  start || fail "$2 does not become ready either; the lines above say why: journalctl -u atm-agent"
+  rm -rf "$home/versions/$1"
+  fail "$2 runs again; the new version was removed"
+}
+
+remove_others() {  # the newest two stay
+  for place in "$home"/versions/*; do
+    name=$(basename "$place")
+    [ "$name" = "$1" ] || [ "$name" = "$2" ] || rm -rf "$place"
+  done
+}
+
+remove_agent() {
+  if has_systemd; then systemctl disable --quiet --now atm-agent atm-agent-backup.timer 2>/dev/null || true; fi
+  rm -f "$unit" "$(dirname "$unit")/atm-agent-backup.service" "$(dirname "$unit")/atm-agent-backup.timer" "$rules" /usr/local/bin/atm-agent
+  rm -rf "$home"
+  if has_systemd; then systemctl daemon-reload; fi
+}
+
+purge() {
+  rm -rf "$etc" "$state" /etc/systemd/system/atm-agent.service.d
+  if getent passwd atm-agent >/dev/null; then userdel atm-agent 2>/dev/null || true; fi
+}
+
+main "$@"

@@ -168,12 +168,17 @@ def _score(args: argparse.Namespace) -> int:
         writer.writerow(("score", "class", "drivers"))
     for score in _scores(model, args.csv, args.train_rows):
         if writer is None:
-            found = score and {"score": score.value, "class": score.attack, "drivers": score.drivers}
-            print(json.dumps(found or {"score": None}))
+            print(json.dumps(_told(score)))
         else:
             row = (f"{score.value:.6f}", score.attack or "", " ".join(score.drivers)) if score else ("", "", "")
             writer.writerow(row)
     return EXIT_OK
+
+
+def _told(score: Score | None) -> dict[str, Any]:
+    if score is None:
+        return {"score": None}
+    return {"score": score.value, "class": score.attack, "drivers": score.drivers, "contributions": score.contributions}
 
 
 def _scores(model: AnyModel, path: Path, train_rows: int | None) -> Iterator[Score | None]:

@@ -42,12 +42,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("config", metavar="CONFIG", help="the YAML file")
     parser.add_argument("--out", required=True, metavar="FILE", help="the session, a new file; - is standard output")
     parser.add_argument("--source", action="append", default=[], metavar="NAME", help="only this one (default: all); repeatable")
-    parser.add_argument("--for", dest="span", type=_argument(duration), metavar="DURATION", help="end after so long")
-    parser.add_argument("--limit", type=_argument(size), default="64MiB", metavar="SIZE", help="end at so much (default: 64MiB)")
+    parser.add_argument("--for", dest="span", type=argument(duration), metavar="DURATION", help="end after so long")
+    parser.add_argument("--limit", type=argument(size), default="64MiB", metavar="SIZE", help="end at so much (default: 64MiB)")
     parser.add_argument("--note", default="", metavar="TEXT", help="what it shows, for its first line")
 
 
-def _argument(scalar: Callable[[str], T]) -> Callable[[str], T]:
+def argument(scalar: Callable[[str], T]) -> Callable[[str], T]:
+    """A kind of setting as a kind of argument."""
+
     def read(text: str) -> T:
         try:
             return scalar(text)
@@ -60,21 +62,22 @@ def _argument(scalar: Callable[[str], T]) -> Callable[[str], T]:
 def run(args: argparse.Namespace) -> int:
     """Record."""
     settings = config.load(args.config)
-    chosen = _chosen(settings, args.source, args.config)
+    wanted = chosen(settings, args.source, args.config)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     handler.addFilter(Quiet())
     logging.basicConfig(handlers=[handler], level=settings.gateway.log.upper())
-    sources = [_open(each, settings.gateway.id) for each in chosen]
+    sources = [_open(each, settings.gateway.id) for each in wanted]
     with _created(args.out) as file:
-        written = Session(file, args.out, Recorder(chosen[0].machine, args.note), args.limit)
+        written = Session(file, args.out, Recorder(wanted[0].machine, args.note), args.limit)
         why = asyncio.run(_record(sources, written, args.span))
     told = f"{args.out}: {written.moments} moments, {written.readings} readings, {written.bytes} bytes; {why}"
     print(told, file=sys.stderr if args.out == STANDARD_OUTPUT else sys.stdout)
     return EXIT_OK
 
 
-def _chosen(settings: Settings, names: Sequence[str], path: str) -> list[SourceSettings]:
+def chosen(settings: Settings, names: Sequence[str], path: str) -> list[SourceSettings]:
+    """The sources of these names, or all. Raises ConfigError."""
     known = [each.name for each in settings.sources]
     unknown = [name for name in names if name not in known]
     if unknown or not known:

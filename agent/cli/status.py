@@ -59,7 +59,7 @@ def _table(status: dict[str, Any], *, clear: bool) -> None:
     if clear:
         console.clear()
     head = Table(show_header=False, box=None)
-    for key in ("gateway", "configuration", "backlog", "made", "rss_mb", "cpu_s"):
+    for key in ("gateway", "configuration", "backlog", "made", "card", "rss_mb", "cpu_s"):
         head.add_row(key, _text(status[key]))
     console.print(head)
     console.print(_legs(status["legs"], status["at"]))

@@ -18,6 +18,7 @@ from agent.stages.clean import CleanSettings
 from agent.stages.features import parse
 from agent.stages.rules import Rule
 from agent.vocabulary import UNIT_ID
+from agent.web.settings import WebSettings
 
 
 @dataclass(frozen=True)
@@ -276,6 +277,14 @@ class StoreSettings:
 
 
 @dataclass(frozen=True)
+class ControlSettings:
+    """Whose requests this gateway takes (docs/control.md)."""
+
+    keys: tuple[Path, ...] = ()
+    """The operator's public keys, Ed25519 in PEM. Without any, it takes none."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """One configuration file."""
 
@@ -288,6 +297,8 @@ class Settings:
     models: tuple[ModelSettings, ...] = ()
     store: StoreSettings = field(default_factory=StoreSettings)
     uplinks: tuple[UplinkSettings, ...] = ()
+    control: ControlSettings = field(default_factory=ControlSettings)
+    web: WebSettings | None = None
 
     def ways(self) -> dict[str, tuple[UplinkSettings, ...]]:
         """The uplinks that have a cursor, by name, each with those that stand in for it behind it."""

@@ -41,8 +41,14 @@ class Keep(Protocol):
     """Puts records and notes into the store (`agent.ingest.Ingest.keep`); the future is done when they are on disk."""
 
     def __call__(
-        self, bodies: Sequence[Body], changes: Mapping[str, Mapping[str, dict[str, Any] | None]]
+        self, bodies: Sequence[Body], changes: Mapping[str, dict[str, dict[str, Any] | None]]
     ) -> asyncio.Future[None]: ...
+
+
+class _Again(RequestRefused):
+    def __init__(self, jti: str) -> None:
+        super().__init__("seen before")
+        self.jti = jti
 
 
 class Desk:
@@ -66,7 +72,9 @@ class Desk:
         self._seen: dict[str, float] = {}  # id -> exp
         self._watermark = float("-inf")
         self._waiting: asyncio.Queue[bytes] = asyncio.Queue(QUEUE)
+        self._came_again: set[str] = set()
         self.refused = 0
+        self.repeated = 0
 
     def restore(self, documents: Mapping[str, Mapping[str, Any]], answered: Collection[str]) -> None:
         """Go on where an earlier run ended. `answered`: the ids whose Answer is in the store already."""
@@ -105,6 +113,9 @@ class Desk:
         try:
             request = open_request(token, self._keys)
             self._check(request)
+        except _Again as again:
+            self._note_again(again.jti)
+            return
         except RequestRefused as error:
             self._turn_away(str(error))
             return
@@ -127,7 +138,7 @@ class Desk:
         if request.aud != self._gateway:
             raise RequestRefused(f"request {request.jti} is for another gateway")
         if request.jti in self._seen:
-            raise RequestRefused(f"request {request.jti} was seen before; a new request needs a new id")
+            raise _Again(request.jti)
         if not request.iat < request.exp <= request.iat + LONGEST:
             raise RequestRefused(f"request {request.jti} is good for no time, or for more than {LONGEST / 86_400:.0f} days")
         if request.exp <= max(now, self._watermark):
@@ -146,6 +157,13 @@ class Desk:
             return None, f"this gateway is configured without {request.command}"
         return arguments, ""
 
+    def _note_again(self, jti: str) -> None:
+        """A broker delivers twice, an observed resource is shown again at each connection: said once, and never run again."""
+        self.repeated += 1
+        if jti not in self._came_again:
+            self._came_again.add(jti)
+            self._audit(f"request {jti} was seen before and does not run again; a new request needs a new id")
+
     def _turn_away(self, why: str) -> None:
         self.refused += 1
         self._audit(f"a request was refused: {why}")
@@ -161,6 +179,7 @@ class Desk:
         self._watermark = max(self._watermark, *over.values())
         for jti in over:
             del self._seen[jti]
+        self._came_again &= self._seen.keys()
         self._keep((), {TABLE: {**dict.fromkeys(over), WATERMARK: {"exp": self._watermark}}})
 
     async def _journal(self, request: Request) -> bool:

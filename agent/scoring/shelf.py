@@ -99,6 +99,8 @@ class Shelf:
 
     def order(self, name: str, machines: Sequence[str], number: int) -> None:
         """Have machines learn again; `number` is another one than that of any order before. Raises ModelRefused."""
+        if not NAME.fullmatch(name):
+            raise ModelRefused(f"{name!r}: letters, digits, _ and - make a model's name")
         try:
             before = self.orders(name)
         except ModelRefused:

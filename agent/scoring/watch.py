@@ -97,7 +97,7 @@ class Watch:
             self._changes[f"rows {number}"] = self._chunk(number)
 
     def _learn(self) -> None:
-        rows, first = np.asarray(self._rows, np.float64), self._first
+        rows, first = np.asarray(self._rows, np.float32).astype(np.float64), self._first  # as they are noted
         self.relearn()
         try:
             self.baseline = learn(rows, self.features, first, self._pace, self._likely)
@@ -106,7 +106,7 @@ class Watch:
             self.error = str(error)
             return
         self._state, self._trace = self.baseline.state, self.baseline.trace
-        self._changes["baseline"] = self.baseline.document()
+        self._changes["baseline"] = self._learnt(self.baseline)
         self._moved = True
 
     def _advance(self, baseline: Baseline, row: Sequence[float], step: int) -> Score | None:
@@ -118,7 +118,8 @@ class Watch:
         self._moved = True
         parts = answer["contributions"][0]
         strongest = [index for index in np.argsort(-parts)[:DRIVERS] if parts[index] > 0]
-        return Score(float(answer["score"][0]), tuple(self.features[index] for index in strongest))
+        drivers = tuple(self.features[index] for index in strongest)
+        return Score(float(answer["score"][0]), drivers, None, tuple(float(parts[index]) for index in strongest))
 
     # Restart ------------------------------------------------------------------------------------------------------------
 
@@ -134,8 +135,11 @@ class Watch:
         """All that `restore` takes."""
         found: Documents = {"order": {"order": self.order}} if self.order else {}
         if self.baseline is not None:
-            return found | {"baseline": self.baseline.document(), "state": self._where()}
+            return found | {"baseline": self._learnt(self.baseline), "state": self._where()}
         return found | {name: self._chunk(number) for number, name in enumerate(self._chunks())}
+
+    def _learnt(self, baseline: Baseline) -> dict[str, Any]:
+        return {**baseline.document(), "every": self._every}
 
     def _where(self) -> dict[str, Any]:
         return {"state": pack(self._state), "trace": pack(self._trace)}
@@ -145,7 +149,7 @@ class Watch:
 
     def _chunk(self, number: int) -> dict[str, Any]:
         rows = np.asarray(self._rows[number * CHUNK : (number + 1) * CHUNK], np.float32)
-        return {"first": self._first, "rows": pack(rows)}
+        return {"first": self._first, "every": self._every, "rows": pack(rows)}
 
     def restore(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
         """Go on where an earlier run ended."""
@@ -158,6 +162,8 @@ class Watch:
 
     def _restore(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
         self.order = int(documents.get("order", {"order": 0})["order"])
+        if any(self._every != each["every"] for name, each in documents.items() if name.startswith(("baseline", "rows"))):
+            raise ValueError("they are of rows that were taken more or less often")
         if "baseline" in documents:
             self._take_baseline(Baseline.from_document(documents["baseline"]), documents.get("state"))
             return

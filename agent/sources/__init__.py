@@ -27,6 +27,10 @@ class Source(Protocol):
 
     name: str
 
+    @property
+    def identity(self) -> str:
+        """Who the device says it is, as far as it has said so; bounded, printable, without long numbers."""
+
     def read(self, position: Position | None) -> AsyncGenerator[Given]:
         """Yield for ever what the machine says; called once.
 
@@ -52,16 +56,24 @@ class Context(NamedTuple):
     now: Callable[[], float]  # seconds since the epoch
     lines: MutableMapping[str, Any] | None = None
     """Lines that several sources share, by the name of their port (`agent.sources.bus`); one mapping an agent."""
+    turned: Callable[[str, str], object] | None = None
+    """Told each change of the source's state, and why it is so with the remedy, beside the log: for `atm-agent probe`."""
 
 
 SOURCES = {
     "board": "agent.sources.board",
     "ccnet": "agent.sources.ccnet",
+    "cctalk": "agent.sources.cctalk",
     "ebds": "agent.sources.ebds",
     "gpio": "agent.sources.gpio",
     "id003": "agent.sources.id003",
+    "lcdm": "agent.sources.lcdm",
     "lines": "agent.sources.lines",
+    "mdb": "agent.sources.mdb",
+    "modbus": "agent.sources.modbus",
+    "nmea": "agent.sources.nmea",
     "replay": "agent.sources.replay",
     "ups": "agent.sources.ups",
+    "xfs4iot": "agent.sources.xfs4iot",
 }
 """kind -> module with `Settings` and `open_source(context, settings) -> Source`; opening touches no hardware yet"""

@@ -68,6 +68,11 @@ class BoardSource:
         self._line = Line(settings, may_send, rng, sleep)
         self._link: BoardLink | None = None
 
+    @property
+    def identity(self) -> str:
+        """The name and the firmware of its HELLO."""
+        return self._link.identity if self._link is not None else ""
+
     async def read(self, position: Position | None) -> AsyncGenerator[Given]:
         """Whatever the board says, and the state of its line."""
         settings, now = self._settings, self._context.now

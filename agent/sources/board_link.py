@@ -65,6 +65,8 @@ class BoardLink:
         self._health = Health(context, self._counters)
         self._reconnects = self._lost = self._unusable = 0
         self._events = Events(context.name, values, lambda seq, boot: send(ack(seq, boot)), position)
+        self.identity = ""
+        self._trip: float | None = None  # s from a HELLO to its answer
         self._boot: int | None = None
         self._introduced = False
         self._seq: int | None = None  # of the last frame that was no EVENT
@@ -131,7 +133,7 @@ class BoardLink:
             if frame.type is FrameType.EVENT:
                 yield from self._events.receive(frame, at, mono)
             else:
-                yield from self._other(frame, at)
+                yield from self._other(frame, at, mono)
 
     def _meet(self, boot: int, type_: FrameType, mono: float) -> list[Given]:
         """The board has started, or the agent has."""
@@ -146,7 +148,7 @@ class BoardLink:
             self._ask(mono, HELLO_LEAST)
         return given
 
-    def _other(self, frame: Frame, at: float) -> Iterator[Given]:
+    def _other(self, frame: Frame, at: float, mono: float) -> Iterator[Given]:
         """A frame that is sent once: it shows the board's clock, and whether one before it was lost."""
         if self._seq is not None:
             gap = (frame.seq - self._seq - 1) % SEQ_WRAP
@@ -160,7 +162,9 @@ class BoardLink:
         elif not self._introduced:
             self._introduced = True
             name, firmware = (_LONG_NUMBER.sub("(number)", text_of(frame, key)) for key in (Key.SERIAL, Key.FIRMWARE))
-            log.info("source %s: board %s, firmware %s", self._name, name or "without a name", firmware or "unknown")
+            self.identity = f"board {name or 'without a name'}, firmware {firmware or 'unknown'}"
+            self._trip = round(mono - self._asked, 4)
+            log.info("source %s: %s", self._name, self.identity)
 
     def _heartbeat(self, frame: Frame) -> None:
         dropped = frame.payload.get(Key.DROPPED)
@@ -178,8 +182,9 @@ class BoardLink:
             self._asked = mono
             self._send(HELLO)
 
-    def _counters(self) -> Mapping[str, int]:
-        return {
+    def _counters(self) -> Mapping[str, float]:
+        trip = {} if self._trip is None else {"roundTrip": self._trip}
+        return trip | {
             "frames": self._decoder.frames,
             "crcErrors": self._decoder.crc_errors,
             "garbageBytes": self._decoder.garbage_bytes,

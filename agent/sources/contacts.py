@@ -97,7 +97,7 @@ class Contacts:
     @property
     def due(self) -> float:
         """The mono at which `settle` is to be called, if no edge comes before."""
-        return min(state.due for state in self._states.values())
+        return min((state.due for state in self._states.values()), default=inf)
 
     def edge(self, pin: int, closed: bool, at: float, mono: float) -> list[Reading]:
         """A pin changed to `closed` at `mono`, which was `at`."""

@@ -1,4 +1,4 @@
-"""Contacts on GPIO pins: doors, tamper loops, dry contacts of detectors, through gpiozero.
+"""Contacts on GPIO pins, loops on an analog input, pulse outputs: doors, tamper loops, detectors, meters, through gpiozero.
 
 Debouncing happens here, on the times of the edges, so that every edge can be counted; gpiozero's threads meet the loop in one
 place, `Crossing`.
@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
@@ -23,8 +23,10 @@ from agent.sources import Context, Given, Position
 from agent.sources.contacts import Contact, Contacts
 from agent.sources.health import COUNTERS_EVERY, Health
 from agent.sources.line import backoff
+from agent.sources.loops import Loop, Loops, Pulse, Pulses
 from agent.sources.opening import off_loop
 from agent.sources.pins import Chip, Pins, chip
+from agent.sources.simulated_pins import PREFIX
 
 EDGES_LIMIT = 4096  # edges that may wait for the loop; a contact that chatters at 1 kHz fills it in four seconds
 
@@ -37,21 +39,45 @@ log = logging.getLogger(__name__)
 class Settings:
     """Contacts on the pins of this computer."""
 
-    contacts: tuple[Contact, ...]
-    pin_factory: Literal["lgpio", "rpigpio", "pigpio", "native", "mock"] = "lgpio"
-    """Which library drives the pins. lgpio is right for every Raspberry Pi, 5 too; mock simulates them."""
+    contacts: tuple[Contact, ...] = ()
+    loops: tuple[Loop, ...] = ()
+    """Loops with a resistor at their end, on the channels of `converter`."""
+    pulses: tuple[Pulse, ...] = ()
+    pin_factory: str = "lgpio"
+    """Which library drives the pins. lgpio is right for every Raspberry Pi, 5 too; mock and sim:SOCKET simulate them."""
+    converter: Literal["mcp3004", "mcp3008", "mcp3204", "mcp3208"] = "mcp3008"
+    """The analog-digital converter on the first SPI bus."""
+    sample: Duration = 0.1
+    """How often the loops are measured."""
     refresh: Duration = 60.0
     """How often the state of every contact is read and given again."""
 
     def __post_init__(self) -> None:
-        if not self.contacts:
-            raise ValueError("contacts: is empty; name at least one pin and its point")
+        if not (self.contacts or self.loops or self.pulses):
+            raise ValueError("contacts: is empty; name at least one pin and its point, here or under loops or pulses")
+        if self.pin_factory not in FACTORIES and not self.pin_factory.startswith(f"{PREFIX}/"):
+            known = ", ".join(FACTORIES)
+            raise ValueError(f"pin_factory: expected one of {known}, or {PREFIX}/PATH of a simulator; got {self.pin_factory!r}")
+        if not 0.02 <= self.sample <= 60.0:
+            raise ValueError("sample: expected 20ms to 1m")
         if not 1.0 <= self.refresh <= 3600.0:
             raise ValueError("refresh: expected 1s to 1h")
-        for what, named in (("pin", [each.pin for each in self.contacts]), ("point", [each.point for each in self.contacts])):
+        pins = [each.pin for each in self.wired]
+        points = [each.point for each in (*self.wired, *self.loops)]
+        channels = [each.channel for each in self.loops]
+        for what, named in (("pin", pins), ("point", points), ("channel", channels)):
             twice = [name for name, times in Counter[int | str](named).items() if times > 1]
             if twice:
-                raise ValueError(f"contacts: {what} {twice[0]} stands there twice; each has one contact")
+                key = "loops" if what == "channel" else "contacts"
+                raise ValueError(f"{key}: {what} {twice[0]} stands there twice; each has one contact")
+
+    @property
+    def wired(self) -> Sequence[Contact | Pulse]:
+        """Everything on a pin."""
+        return (*self.contacts, *self.pulses)
+
+
+FACTORIES = ("lgpio", "rpigpio", "pigpio", "native", "mock")
 
 
 class Edge(NamedTuple):
@@ -121,12 +147,19 @@ class GpioSource:
         self._rng = rng if rng is not None else Random()
         self._sleep = sleep
         self._reopened = 0
+        self._pulses = {pulse.pin: Pulses() for pulse in settings.pulses}  # counted on when the pins are opened again
+
+    @property
+    def identity(self) -> str:
+        """The library that drives the pins."""
+        return f"pins through {self._settings.pin_factory}"
 
     async def read(self, position: Position | None) -> AsyncGenerator[Given]:
         """The state of every contact, at the start, at each change and at each refresh."""
         del position  # contacts tell their state anew at each start
         loop = asyncio.get_running_loop()
-        crossing = Crossing(loop, [contact.pin for contact in self._settings.contacts])
+        settings = self._settings
+        crossing = Crossing(loop, [wired.pin for wired in settings.wired])
         health = Health(self._context, lambda: {"lost": crossing.dropped, "reconnects": self._reopened})
         failures, openings = 0, 0
         while True:
@@ -134,7 +167,7 @@ class GpioSource:
             try:
                 pins = await off_loop(lambda: self._open(crossing), Pins.close, f"open {self.name}")
                 self._reopened, openings, failures = openings, openings + 1, 0
-                watch = Watch(self._context, self._settings, pins, crossing, health, loop)
+                watch = Watch(self._context, settings, pins, crossing, health, loop, self._pulses)
                 while True:
                     readings = watch.look()
                     if readings:
@@ -154,7 +187,8 @@ class GpioSource:
 
     def _open(self, crossing: Crossing) -> Pins:
         try:
-            return Pins(self._chip, self._settings.contacts, crossing.put)
+            settings = self._settings
+            return Pins(self._chip, settings.wired, crossing.put, settings.loops, settings.converter)
         except ConfigError as error:
             raise _of(self.name, error) from error
 
@@ -173,11 +207,16 @@ class Watch:
         crossing: Crossing,
         health: Health,
         loop: asyncio.AbstractEventLoop,
+        pulses: Mapping[int, Pulses],
     ) -> None:
+        self._pulses = pulses
         self._context, self._settings, self._pins = context, settings, pins
         self._crossing, self._health, self._loop = crossing, health, loop
         crossing.take()  # of a life of the pins that is over
         self._contacts = Contacts(context.machine, settings.contacts, pins.levels())
+        self._loops = Loops(context.machine, settings.loops)
+        self._pulse_of = {pulse.pin: pulse for pulse in settings.pulses}
+        self._measured = float("-inf")
         self._refreshed = self._counted = float("-inf")
         self._counts: dict[int, int] = {}
         self._dropped = crossing.dropped
@@ -193,7 +232,11 @@ class Watch:
         at, mono = self._context.now(), self._loop.time()
         readings = []
         for pin, closed, then in self._crossing.take():
-            readings += self._contacts.edge(pin, closed, at - (mono - then), then)
+            if pin in self._pulse_of:
+                self._pulses[pin].edge(closed, then, self._pulse_of[pin].shortest)
+            else:
+                readings += self._contacts.edge(pin, closed, at - (mono - then), then)
+        readings += self._measure(at, mono)
         if mono - self._refreshed >= self._settings.refresh or self._crossing.dropped != self._dropped:
             self._dropped = self._crossing.dropped
             levels = self._pins.levels()
@@ -202,20 +245,31 @@ class Watch:
         readings += self._contacts.settle(at, mono)
         if mono - self._refreshed >= self._settings.refresh:
             self._refreshed = mono
-            readings += self._contacts.states(at)
+            readings += self._contacts.states(at) + self._loops.states(at)
         return readings + self._edges(at, mono) + self._health.due(at, mono)
+
+    def _measure(self, at: float, mono: float) -> list[Reading]:
+        if not self._settings.loops or mono - self._measured < self._settings.sample:
+            return []
+        self._measured = mono
+        return self._loops.measured(self._pins.measured(), at, mono)
 
     def _edges(self, at: float, mono: float) -> list[Reading]:
         counts = self._crossing.counts()
         if mono == self._refreshed or (mono - self._counted >= COUNTERS_EVERY and counts != self._counts):
             self._counted, self._counts = mono, counts
-            return self._contacts.edges(counts, at)
+            return self._contacts.edges(counts, at) + [
+                Reading(self._context.machine, pulse.point, self._pulses[pin].counted * pulse.each, at)
+                for pin, pulse in self._pulse_of.items()
+            ]
         return []
 
     async def rest(self) -> None:
         """Until an edge comes, or something is due."""
         now = self._loop.time()
         due = min(self._contacts.due, self._refreshed + self._settings.refresh, now + COUNTERS_EVERY)
+        if self._settings.loops:
+            due = min(due, self._measured + self._settings.sample)
         timer = self._loop.call_at(due, self._crossing.awake.set)
         try:
             await self._crossing.awake.wait()

@@ -32,6 +32,8 @@ class Health:
             log.info("source %s: ok", self._context.name)
         else:
             log.warning("source %s: %s: %s", self._context.name, word, why)
+        if self._context.turned is not None:
+            self._context.turned(word, why)
         self.word = word
         self._changed = True
 

@@ -9,17 +9,20 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import gpiozero
 from gpiozero import GPIOPinInUse, GPIOZeroError, InputDevice, PinFixedPull, PinInvalidPin, PinUnknownPi
 
 from agent.errors import ConfigError, LineLost
 from agent.sources.contacts import Contact
+from agent.sources.loops import Loop, Pulse
 from agent.sources.ports import denial
+from agent.sources.simulated_pins import PREFIX, SimulatedFactory
 
 PACKAGES = {
     "lgpio": "lgpio (apt install python3-lgpio, or pip install lgpio)",
@@ -64,6 +67,9 @@ def chip(name: str) -> Chip:
 
     Raises ConfigError when the package behind it is not installed.
     """
+    if name.startswith(PREFIX):
+        log.warning("pin_factory: %s: these pins are simulated and tell nothing about a machine", name)
+        return Chip(lambda: SimulatedFactory(name.removeprefix(PREFIX)))
     found = [entry for entry in entry_points(group="gpiozero_pin_factories") if entry.name == name]
     try:
         with _private_directory() if name == "lgpio" and "lgpio" not in sys.modules else contextlib.nullcontext():
@@ -97,7 +103,14 @@ class Pins:
     Opening raises LineLost for what may pass, ConfigError for what will not.
     """
 
-    def __init__(self, chip: Chip, contacts: Sequence[Contact], told: Callable[[int, bool], None]) -> None:
+    def __init__(
+        self,
+        chip: Chip,
+        contacts: Sequence[Contact | Pulse],
+        told: Callable[[int, bool], None],
+        loops: Sequence[Loop] = (),
+        converter: str = "",
+    ) -> None:
         try:
             self._factory = chip.take()
         except backend_errors() as error:
@@ -106,14 +119,30 @@ class Pins:
         self._errors = backend_errors()
         self._devices: dict[int, InputDevice] = {}
         self._listeners: list[_Listener] = []  # gpiozero itself holds them only weakly
+        self._inputs: dict[int, Callable[[], float]] = {}
+        self._converters: list[Any] = []
         try:
             for contact in contacts:
                 self._open(contact, told)
+            for loop in loops:
+                self._inputs[loop.channel] = self._input(loop, converter)
         except BaseException:
             self.close()
             raise
 
-    def _open(self, contact: Contact, told: Callable[[int, bool], None]) -> None:
+    def _input(self, loop: Loop, converter: str) -> Any:
+        """What reads a channel's level, 0 to 1."""
+        channel = loop.channel
+        if isinstance(self._factory, SimulatedFactory):
+            return partial(self._factory.level, channel)
+        try:
+            device = getattr(gpiozero, converter.upper())(channel=channel, pin_factory=self._factory)
+        except self._errors as error:
+            raise LineLost(f"channel {channel} ({loop.point}) of the {converter} cannot be opened: {error}", "broken") from error
+        self._converters.append(device)
+        return partial(getattr, device, "value")
+
+    def _open(self, contact: Contact | Pulse, told: Callable[[int, bool], None]) -> None:
         try:
             device = InputDevice(contact.pin, pull_up=contact.pull == "up", pin_factory=self._factory)
             self._devices[contact.pin] = device
@@ -132,8 +161,19 @@ class Pins:
         except self._errors as error:
             raise LineLost(f"the pins can no longer be read: {error}", "broken") from error
 
+    def measured(self) -> Mapping[int, float]:
+        """For each channel its level, 0 to 1, asked now. Raises LineLost."""
+        try:
+            return {channel: float(level()) for channel, level in self._inputs.items()}
+        except self._errors as error:
+            raise LineLost(f"the converter can no longer be read: {error}", "broken") from error
+
     def close(self) -> None:
         """Give every pin back. Edges are no longer told."""
+        for converter in self._converters:
+            with contextlib.suppress(*self._errors):
+                converter.close()
+        self._converters.clear()
         for device in self._devices.values():
             with contextlib.suppress(*self._errors):
                 device.pin.when_changed = None
@@ -145,7 +185,7 @@ class Pins:
 
 
 class _Listener:
-    def __init__(self, contact: Contact, told: Callable[[int, bool], None]) -> None:
+    def __init__(self, contact: Contact | Pulse, told: Callable[[int, bool], None]) -> None:
         self._pin = contact.pin
         self._closed_level = contact.pull == "down"
         self._told = told
@@ -162,8 +202,10 @@ def backend_errors() -> tuple[type[Exception], ...]:
     return (GPIOZeroError, OSError, RuntimeError, *(each for each in own if isinstance(each, type)))
 
 
-def why_not(error: Exception, contact: Contact | None = None) -> Exception:
+def why_not(error: Exception, contact: Contact | Pulse | None = None) -> Exception:
     """What to raise for pins that cannot be opened, with the remedy."""
+    if isinstance(error, LineLost):
+        return error
     where = f"pin {contact.pin} ({contact.point})" if contact else "the GPIO chip"
     if isinstance(error, PinUnknownPi):
         return ConfigError(["pin_factory: this computer is no Raspberry Pi, and gpiozero knows no other; take the source out"])

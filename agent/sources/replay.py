@@ -116,8 +116,14 @@ class ReplaySource:
         self._settings = settings
         self._rng = rng if rng is not None else Random()
         self._sleep = sleep
+        self._machine = ""  # the first in the session
         self._moments = self._unknown = self._rounds = 0
         self._health = Health(context, self._counters)
+
+    @property
+    def identity(self) -> str:
+        """Whose session it is."""
+        return f"a session of {self._settings.of or self._machine}" if self._settings.of or self._machine else ""
 
     async def read(self, position: Position | None) -> AsyncGenerator[Given]:
         """The session from its beginning, and again when the file has become another."""
@@ -154,6 +160,7 @@ class ReplaySource:
                     if isinstance(moment, LineLost):
                         raise moment
                     self._health.turn("ok")
+                    self._machine = self._machine or moment[0].machine
                     whose = whose or moment[0].machine
                     due, earlier = pace.due(moment[0].at, loop.time())
                     while (left := due - loop.time()) > 0.0:

@@ -29,6 +29,8 @@ class Score(Struct, frozen=True):
     value: float
     drivers: tuple[str, ...] = ()
     attack: str | None = None
+    contributions: tuple[float, ...] = ()
+    """Of each driver, in the model's own measure: parts of the score, or of the logit behind it."""
 
 
 Model: TypeAlias = Callable[[Sequence[float]], Score | None]

@@ -14,7 +14,7 @@ from agent.store import DEAD, LANES
 from agent.store.files import OsFiles
 from agent.store.history import STATE, is_store, segment_files
 from agent.store.inspection import Progress
-from agent.store.journal import Journal
+from agent.store.journal import Journal, require_any_line
 from agent.store.segment import TABLE
 from agent.store.storage import DOCUMENTS_A_LINE, JournalStorage
 
@@ -137,6 +137,7 @@ def compact(path: Path, progress: Progress | None = None) -> tuple[int, int]:
 
 
 def _compact_journal(path: Path) -> tuple[int, int]:
+    require_any_line(path, path.read_bytes())
     before = path.stat().st_size
     storage = JournalStorage(path)
     try:

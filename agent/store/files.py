@@ -7,10 +7,15 @@ import errno
 import fcntl
 import io
 import os
+import stat
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
+
+Kind: TypeAlias = Literal["file", "directory", "stranger", "nothing"]
+"""A stranger is what nobody should open: a symbolic link that leads to no directory, a pipe, a device, a file without end."""
 
 PAGE = 4096  # bytes; the unit in which a medium is read around its bad places
+LONGEST = 64 * 2**20  # bytes; no file of ours comes near, and a longer one must not be read into memory
 
 
 class OpenFile(Protocol):
@@ -51,6 +56,12 @@ class Files(Protocol):
 
     def identity(self, path: Path) -> int:
         """A number that another file put in the place of this one does not have."""
+
+    def kind(self, path: Path) -> Kind:
+        """What stands at a path."""
+
+    def require(self, path: Path) -> None:
+        """Raises PermissionError when this process may not read and write a file that is there."""
 
     def names(self, directory: Path) -> list[str]:
         """What is in a directory, sorted."""
@@ -167,6 +178,21 @@ class OsFiles:
     def identity(self, path: Path) -> int:
         return path.stat().st_ino
 
+    def kind(self, path: Path) -> Kind:
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            return "nothing"
+        if path.is_dir():
+            return "directory"
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LONGEST:
+            return "stranger"
+        return "file"
+
+    def require(self, path: Path) -> None:
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, "this user may not read and write it", str(path))
+
     def names(self, directory: Path) -> list[str]:
         return sorted(os.listdir(directory))
 
@@ -177,6 +203,10 @@ class OsFiles:
             self.sync_directory(place.parent)
 
     def replace(self, source: Path, target: Path) -> None:
+        if os.geteuid() == 0:  # an operator's tool: the file stays with the agent's user
+            with contextlib.suppress(FileNotFoundError):
+                owner = target.lstat()
+                os.chown(source, owner.st_uid, owner.st_gid)
         os.replace(source, target)
 
     def remove(self, path: Path) -> None:

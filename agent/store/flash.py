@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from agent.records import Stamp
-from agent.store.files import PAGE, Files, OpenFile
+from agent.store.files import PAGE, Files, Kind, OpenFile
 from agent.store.notes import Notes
 
 COMMIT = 13_000  # bytes of an ext4 journal commit for one inode: descriptor, inode table, commit block, and its checkpoint
@@ -48,6 +48,12 @@ class MeteredFiles:
 
     def identity(self, path: Path) -> int:
         return self._files.identity(path)
+
+    def kind(self, path: Path) -> Kind:
+        return self._files.kind(path)
+
+    def require(self, path: Path) -> None:
+        self._files.require(path)
 
     def names(self, directory: Path) -> list[str]:
         return self._files.names(directory)

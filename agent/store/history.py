@@ -79,8 +79,10 @@ def segment_files(path: Path, lane: str) -> Iterator[SegmentFile]:
     files, directory = OsFiles(), path / lane
     names = files.names(directory) if directory.is_dir() else []
     firsts = [int(found[1]) for name in names if (found := SEGMENT_NAME.fullmatch(name))]
-    for first, following in zip(firsts, [*firsts[1:], None], strict=True):
+    for first, following in zip(firsts, [*firsts[1:], None][: len(firsts)], strict=True):
         file = directory / f"{first:016d}.journal"
+        if files.kind(file) not in ("file", "nothing"):  # the agent sets it aside when it starts
+            continue
         with contextlib.suppress(FileNotFoundError):  # delivered and old: removed since we looked
             data = files.read(file)
             journal = scanned(data)

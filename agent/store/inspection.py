@@ -17,8 +17,9 @@ import msgspec
 from agent.records import Envelope, Loss
 from agent.store import DEAD, LANES
 from agent.store.cursor import TABLE as CURSORS
+from agent.store.files import OsFiles
 from agent.store.history import STATE, SegmentFile, is_store, segment_files
-from agent.store.journal import DAMAGED, require_journal, scanned
+from agent.store.journal import DAMAGED, require_any_line, scanned
 from agent.store.losses import TABLE as LOSSES
 from agent.store.losses import unnamed
 from agent.store.marks import TABLE as MARKS
@@ -93,7 +94,7 @@ class JournalReport:
 def inspect_journal(path: Path) -> JournalReport:
     """Read one journal file. Raises ValueError when it is none, OSError."""
     data = path.read_bytes()
-    require_journal(path, data)
+    require_any_line(path, data)
     found = scanned(data)
     report = JournalReport(str(path), len(data), len(found.payloads))
     report.findings += _damage(path, data)
@@ -162,6 +163,9 @@ def _note_records(lane: LaneReport, segment: SegmentFile, report: StoreReport) -
 
 def _read_state(path: Path, report: StoreReport, progress: Progress) -> Tables:
     file = path / STATE
+    if OsFiles().kind(file) not in ("file", "nothing"):
+        report.findings.append(Finding(str(file), "no file of the store", "cursors, losses and open windows"))
+        return {}
     try:
         data = file.read_bytes()
     except FileNotFoundError:

@@ -75,6 +75,13 @@ def require_journal(path: Path, data: bytes) -> None:
         )
 
 
+def require_any_line(path: Path, data: bytes) -> None:
+    """Refuse, for an operator's tool, any file in which nothing says that it is a journal. Raises ValueError."""
+    require_journal(path, data)
+    if data and not data.startswith(MAGIC) and not scanned(data).payloads:
+        raise ValueError(f"{path}: this is no journal")
+
+
 class Journal:
     """The open file. One writer; it holds no more than the file's handle."""
 

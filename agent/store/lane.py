@@ -87,6 +87,17 @@ def read(lane: Lane, start: int, stop: int, limit: int, max_bytes: int, beyond: 
     return out
 
 
+def following(lane: Lane, position: int) -> int:
+    """The position of the first record from `position` on; the one that is given next when there is none."""
+    index = max(0, bisect_right(lane.segments, position, key=lambda segment: segment.first) - 1)
+    while index < len(lane.segments):
+        positions = lane.content(index).positions
+        if (at := bisect_left(positions, position)) < len(positions):
+            return positions[at]
+        index += 1
+    return lane.next
+
+
 def _pick(
     records: Iterable[tuple[int, bytes]], out: list[tuple[int, bytes]], limit: int, max_bytes: int, beyond: Container[int]
 ) -> int:
@@ -135,7 +146,7 @@ class DiskLane:
                 self._files.remove(path)
             elif found := SEGMENT_NAME.fullmatch(name):
                 self.segments.append(Segment(int(found[1]), self._files.size(path)))
-            elif DAMAGED in name:
+            elif DAMAGED in name and self._files.kind(path) == "file":
                 self._set_aside.append((path, self._files.size(path)))
         self.size = sum(segment.size for segment in self.segments) + sum(size for _, size in self._set_aside)
         if not self.segments:

@@ -21,7 +21,7 @@ from agent.store.cursor import TABLE as CURSORS
 from agent.store.cursor import WINDOW, Cursor, Cursors
 from agent.store.flash import TABLE as FLASH
 from agent.store.flash import FlashLedger
-from agent.store.lane import Lane, read
+from agent.store.lane import Lane, following, read
 from agent.store.losses import Losses
 from agent.store.marks import TABLE as LANE_MARKS
 from agent.store.marks import Marks, marks_of
@@ -130,7 +130,7 @@ class LaneStore:
             start = cursor.floor
             stop = min(start + WINDOW, held.next)
             records = read(held, start, stop, limit, max_bytes, cursor.beyond)
-            end = records[-1][0] + 1 if records else stop
+            end = records[-1][0] + 1 if records else following(held, stop)
             self._explain_gaps(lane, cursor, records, end)
             cursor.pass_gap(records[0][0] if records else end)
             envelopes = self._decoded(lane, records, cursor)

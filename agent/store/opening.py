@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -12,8 +13,8 @@ from agent.store import DEAD, LANES
 from agent.store.cursor import Cursors
 from agent.store.files import Files, OsFiles
 from agent.store.flash import FlashLedger, MeteredFiles
-from agent.store.journal import ROOM, Repair
-from agent.store.lane import DiskLane, Lane
+from agent.store.journal import DAMAGED, ROOM, Repair
+from agent.store.lane import SEGMENT_NAME, DiskLane, Lane
 from agent.store.lane_store import LaneStore
 from agent.store.losses import Losses
 from agent.store.marks import Marks, marks_of
@@ -24,6 +25,7 @@ from agent.store.room import Bounds
 SEGMENT_BYTES = 1024 * 1024  # beginning one takes two syncs: seldom beside the appends that it takes, whatever their size
 SEGMENTS_A_BUDGET = 32  # room is made by whole segments: a small budget wants small ones
 STATE = "state.journal"
+LAST = 10**15  # no lane comes so far: a segment that says so is none
 DAMAGED_END = "damagedEnd"  # an upper bound: positions are claimed in advance
 
 
@@ -47,6 +49,7 @@ def open_durable(
     """
     files = MeteredFiles(files or OsFiles())
     files.make_directory(path)
+    strangers = _set_strangers_aside(path, files)
     segment_bytes = min(SEGMENT_BYTES, bounds.budget // SEGMENTS_A_BUDGET)
     room = min(ROOM, segment_bytes)
     notes = DurableNotes(path / STATE, files, room)
@@ -67,7 +70,39 @@ def open_durable(
             lane.close()
         notes.close()
         raise
-    return store, {name: repair for name, repair in repairs.items() if repair != Repair()}
+    return store, {name: repair for name, repair in repairs.items() if repair != Repair()} | strangers
+
+
+def _set_strangers_aside(path: Path, files: Files) -> dict[str, Repair]:
+    """Rename what stands where a file or a lane of ours should be and is none, so that nobody opens it.
+
+    It counts as gone: a Loss names what is missed. Raises PermissionError for a file that this user may not read and write.
+    """
+    places = []
+    for lane in (*LANES, DEAD):
+        if files.kind(path / lane) == "directory":
+            found = ((name, SEGMENT_NAME.match(name)) for name in files.names(path / lane) if DAMAGED not in name)
+            ours = [(f"{lane}/{name}", int(matched[1])) for name, matched in found if matched]
+            places += [place for place, first in ours if first > LAST or not _is_file(path / place, files)]
+        elif files.kind(path / lane) != "nothing":
+            places.append(lane)
+    if files.kind(path / STATE) != "nothing" and not _is_file(path / STATE, files):
+        places.append(STATE)
+    return {place: _set_aside(path / place, files) for place in places}
+
+
+def _is_file(path: Path, files: Files) -> bool:
+    if files.kind(path) != "file":
+        return False
+    files.require(path)
+    return True
+
+
+def _set_aside(path: Path, files: Files) -> Repair:
+    names = set(files.names(path.parent))
+    aside = next(name for number in count(1) if (name := f"{path.name}{DAMAGED}stranger{number}") not in names)
+    files.replace(path, path.with_name(aside))
+    return Repair(damaged_spans=1, set_aside=path.with_name(aside), tail_damaged=True)
 
 
 def _teller(losses: Losses, lane: str) -> Callable[[int, int], None]:

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -93,6 +94,7 @@ class Writer:
     """Use as `async with`. Every method belongs to the event loop; the stores belong to the thread.
 
     `open_memory` gives the store for an outage: empty, of a new epoch, for the same uplinks; without any, for `disk`.
+    `sheltered` is called on the loop when records are in memory alone and can be read; True when there is an alarm among them.
     """
 
     def __init__(
@@ -102,9 +104,10 @@ class Writer:
         uplinks: Sequence[str],
         commit_interval: float,
         monotonic: Callable[[], float] = time.monotonic,
+        sheltered: Callable[[bool], object] = lambda _alarm: None,
     ) -> None:
         self._disk, self._shelter = disk, Shelter(open_memory, tuple(uplinks) or (NO_UPLINK,))
-        self._interval, self._monotonic = commit_interval, monotonic
+        self._interval, self._monotonic, self._sheltered = commit_interval, monotonic, sheltered
         self._hurry = False
         self.health = Health(turned=monotonic())
         self._queue: queue.SimpleQueue[_Put | _Job | _Wake | _Stop] = queue.SimpleQueue()
@@ -318,6 +321,8 @@ class Writer:
             self._hold(batch)
 
     def _hold(self, batch: list[_Put]) -> None:
+        if lanes := {lane_of(body) for put in batch for body in put.bodies}:
+            self._on_loop(partial(self._sheltered, ALARMS in lanes))
         self._held.extend(batch)
         self._answer([put.done for put in self._held[:-HELD]], error=StoreUnavailable(self.health.error))
         del self._held[:-HELD]
@@ -399,7 +404,8 @@ class Writer:
                 else:
                     done.set_result(result)
 
-        try:
-            self._loop.call_soon_threadsafe(answer)
-        except RuntimeError:  # the loop has ended; nobody waits any more
-            return
+        self._on_loop(answer)
+
+    def _on_loop(self, call: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop has ended; nobody waits any more
+            self._loop.call_soon_threadsafe(call)

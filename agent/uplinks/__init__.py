@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from agent.errors import Unreachable
 from agent.records import Envelope, Receipt
@@ -46,6 +46,14 @@ class Uplink(Protocol):
 
     async def lost(self) -> str:
         """Return, with the reason, when the link is seen to be gone. Awaited, and cancelled, while there is nothing to send."""
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """An uplink over which the platform may ask for something."""
+
+    on_request: Callable[[bytes], None] | None
+    """Given each request, on the event loop, as often as the link brings it; set before the uplink is entered."""
 
 
 UPLINKS = {"mqtt": "agent.uplinks.mqtt", "coap": "agent.uplinks.coap"}

@@ -45,14 +45,22 @@ class Answering:
 
 TWINS: dict[str, str] = {
     "ccnet": "firmware_sim.twins.ccnet",
+    "cctalk": "firmware_sim.twins.cctalk",
     "ebds": "firmware_sim.twins.ebds",
     "id003": "firmware_sim.twins.id003",
+    "lcdm": "firmware_sim.twins.lcdm",
+    "lcdm_2000": "firmware_sim.twins.lcdm:lcdm_2000",
     "lines": "firmware_sim.twins.lines:json_printer",
     "lines_csv": "firmware_sim.twins.lines:csv_printer",
     "lines_keyvalue": "firmware_sim.twins.lines:keyvalue_printer",
+    "mdb": "firmware_sim.twins.mdb",
+    "modbus": "firmware_sim.twins.modbus",
+    "nmea": "firmware_sim.twins.nmea",
+    "sdm120": "firmware_sim.twins.modbus:sdm120",
     "ups": "firmware_sim.twins.ups",
     "ups_per_cell": "firmware_sim.twins.ups:per_cell",
     "ups_voltronic": "firmware_sim.twins.ups:voltronic",
+    "xy_md02": "firmware_sim.twins.modbus:xy_md02",
 }
 """name -> module, or module:function where that is not `twin`"""
 

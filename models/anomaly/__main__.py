@@ -15,7 +15,7 @@ from models.anomaly import worlds
 from models.anomaly.choose import Choice, choose
 from models.anomaly.evaluate import THRESHOLD, Result, evaluate, mean, open_graph
 from models.anomaly.export import export, read_pace
-from models.anomaly.plot import plot
+from models.anomaly.plot import plot, plot_choice
 from models.anomaly.series import DataError, Series, read, read_windows
 
 HERE = Path(__file__).parent
@@ -54,7 +54,6 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("--worlds", type=int, default=0, metavar="N", help="N simulated machines instead of files")
     judge.add_argument("--model", type=Path, default=SHIPPED, metavar="FILE")
     judge.add_argument("--out", type=Path, metavar="FILE", help="write every row's score as CSV")
-    judge.add_argument("--plot", type=Path, metavar="FILE.png")
     judge.add_argument("--seed", type=int, default=0, help="the first simulated machine")
     judge.set_defaults(run=_evaluate)
     for command in (train, judge):
@@ -62,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--train-rows", type=int, metavar="N", help="else from the name (tr_N), else a quarter")
         command.add_argument("--windows", type=Path, metavar="JSON", help="NAB's labels, for files without a column of labels")
         command.add_argument("--json", action="store_true")
+        command.add_argument("--plot", type=Path, metavar="FILE.png")
     return parser
 
 
@@ -89,9 +89,11 @@ def _progress(items: Iterable[Item], what: str, total: int) -> Iterable[Item]:
 
 def _train(options: argparse.Namespace) -> int:
     files = _series(options)
-    choice = Choice.of(list(_progress(choose(files), "choosing", len(files)))) if files else None
     if options.out.suffix != ".onnx" or options.out.stem != "anomaly":
         raise DataError(f"{options.out}: the graph is called anomaly.onnx; name a file of that name in the folder you want")
+    choice = Choice.of(files, list(_progress(choose(files), "choosing", len(files)))) if files else None
+    if choice is not None and options.plot is not None:
+        plot_choice(choice, [each.name for each in files], options.plot)
     path = export(choice.best if choice is not None else Pace(), choice, files, options.out.parent, options.seed)
     if options.json:
         print(json.dumps(_chosen(choice) | {"file": str(path), "bytes": path.stat().st_size}))
@@ -101,6 +103,8 @@ def _train(options: argparse.Namespace) -> int:
         for pace, figure, lowest in choice.ranked():
             print(f"{pace.fast:6g} {pace.slow:6g} {pace.damp:6g} {pace.fade:6g}  {figure:6.3f}  {lowest:6.3f}")
         print(f"each file with the pace that is best on the others: {choice.left_out().mean():.3f}")
+        for name, figures in choice.folder_left_out().items():
+            print(f"{name} ({len(figures)} files) with the pace that is best on the other folders: {figures.mean():.3f}")
     print(f"{path}: {path.stat().st_size} bytes")
     return 0
 
@@ -109,7 +113,8 @@ def _chosen(choice: Choice | None) -> dict[str, object]:
     if choice is None:
         return {}
     ranked = [{"pace": [pace.fast, pace.slow, pace.damp, pace.fade], "vus_pr": mean} for pace, mean, _ in choice.ranked()]
-    return {"ranked": ranked, "left_out": float(choice.left_out().mean())}
+    folders = {name: float(figures.mean()) for name, figures in choice.folder_left_out().items()}
+    return {"ranked": ranked, "left_out": float(choice.left_out().mean()), "folder_left_out": folders}
 
 
 def _evaluate(options: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """Which pace suits labelled series: every combination of a small grid on every file, and how good such a choice is.
 
-`left_out` is the honest figure: for each file the pace that is best on all the others.
+`left_out` is the honest figure: for each file the pace that is best on all the others, or, harder, on all files of the other
+folders.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from itertools import product
 from math import sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.scoring.baseline import Floats, Pace, learn
 from models.anomaly.evaluate import filled
@@ -30,13 +32,14 @@ class Choice:
     """The grid, and VUS-PR of each pace on each file."""
 
     paces: tuple[Pace, ...]
-    names: tuple[str, ...]
+    folders: tuple[str, ...]
+    """That each file lies in."""
     figures: Floats  # [paces, files]
 
     @classmethod
-    def of(cls, done: Sequence[tuple[str, list[float]]]) -> Choice:
-        """What `choose` gave, together."""
-        return cls(PACES, tuple(name for name, _ in done), np.array([figures for _, figures in done]).T)
+    def of(cls, files: Sequence[Series], done: Sequence[list[float]]) -> Choice:
+        """What `choose` gave of these files, together."""
+        return cls(PACES, tuple(each.path.resolve().parent.name for each in files), np.array(done).T)
 
     @property
     def best(self) -> Pace:
@@ -45,9 +48,19 @@ class Choice:
 
     def left_out(self) -> Floats:
         """For each file the figure of the pace that is best on the others; with one file, of the first pace."""
-        count = len(self.names)
-        others = self.figures.sum(axis=1, keepdims=True) - self.figures if count > 1 else self.figures[:, :1] * 0
-        return np.asarray(self.figures[np.argmax(others, axis=0), np.arange(count)])
+        return self._chosen_without(np.eye(len(self.folders), dtype=bool))
+
+    def folder_left_out(self) -> dict[str, Floats]:
+        """By folder, the figures of its files with the pace that is best on the files of all other folders."""
+        folders = np.array(self.folders)
+        figures = self._chosen_without(folders[:, None] == folders)
+        names = dict.fromkeys(self.folders)
+        return {name: figures[folders == name] for name in names} if len(names) > 1 else {}
+
+    def _chosen_without(self, out: NDArray[np.bool_]) -> Floats:
+        """For each file the figure of the pace that is best on those that its row of `out` does not name."""
+        others = self.figures @ ~out.T
+        return np.asarray(self.figures[np.argmax(others, axis=0), np.arange(len(out))])
 
     def ranked(self) -> list[tuple[Pace, float, float]]:
         """Paces, best first, with the mean over files and the lowest file."""
@@ -55,10 +68,10 @@ class Choice:
         return [(self.paces[at], float(means[at]), float(self.figures[at].min())) for at in np.argsort(-means)]
 
 
-def choose(files: Sequence[Series]) -> Iterator[tuple[str, list[float]]]:
-    """Each file's name, and VUS-PR of every pace of the grid on it. Raises DataError."""
+def choose(files: Sequence[Series]) -> Iterator[list[float]]:
+    """VUS-PR of every pace of the grid, of each file. Raises DataError."""
     for series in files:
-        yield series.name, _figures(series, PACES)
+        yield _figures(series, PACES)
 
 
 def _figures(series: Series, paces: Sequence[Pace]) -> list[float]:

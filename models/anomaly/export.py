@@ -64,6 +64,8 @@ def _card(
         "version": VERSION,
         "features": list(worlds.FEATURES),
         "threshold": THRESHOLD,
+        "event": "FAULT",
+        "says": "finds the machine other than it was while it was commissioned",
         "intended_use": INTENDED_USE,
         "limits": LIMITS,
         "pace": asdict(pace),
@@ -97,6 +99,13 @@ def _measures(choice: Choice | None) -> dict[str, Any]:
             "spread": _range(choice.left_out()),
             "protocol": "the same, each file with the pace that is best on all the others",
         },
+    } | {
+        f"VUS-PR, {name} left out": {
+            "value": round(float(figures.mean()), 3),
+            "spread": _range(figures),
+            "protocol": f"its {len(figures)} files with the pace that is best on those of the other folders",
+        }
+        for name, figures in choice.folder_left_out().items()
     }
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from agent.scoring.baseline import Floats
+from models.anomaly.choose import Choice
 from models.anomaly.evaluate import THRESHOLD, Result
 from models.anomaly.measures import spans
 from models.anomaly.series import DataError, Series
@@ -16,12 +18,7 @@ from models.anomaly.series import DataError, Series
 
 def plot(done: Sequence[tuple[Series, Result, Floats]], path: Path) -> None:
     """Write the picture. Raises DataError when matplotlib is missing or the file cannot be written."""
-    try:
-        canvas, figures = import_module("matplotlib.backends.backend_agg"), import_module("matplotlib.figure")
-    except ImportError as error:
-        raise DataError("a picture needs matplotlib; install it with: pip install 'atm-edge-agent[plot]'") from error
-    figure = figures.Figure(figsize=(12, 2.4 * len(done)), layout="constrained")
-    canvas.FigureCanvasAgg(figure)
+    figure = _figure(2.4 * len(done))
     axes = figure.subplots(2 * len(done), 1, squeeze=False, height_ratios=[2, 1] * len(done))[:, 0]
     for (series, result, scores), value_axis, score_axis in zip(done, axes[::2], axes[1::2], strict=True):
         deviation = np.nanstd(series.values, axis=0)
@@ -41,6 +38,36 @@ def plot(done: Sequence[tuple[Series, Result, Floats]], path: Path) -> None:
             for first, last in spans(series.labels):
                 axis.axvspan(first, last, color="tab:red", alpha=0.15)
     axes[-1].set_xlabel("row; green: learned from, red: labelled")
+    _save(figure, path)
+
+
+def plot_choice(choice: Choice, names: Sequence[str], path: Path) -> None:
+    """Write a picture of VUS-PR by file: of every pace, of the chosen one, of the one that is best on the others. As `plot`."""
+    figure = _figure(1.2 + 0.35 * len(names))
+    axis, rows = figure.subplots(), np.arange(len(names))
+    for figures in choice.figures:
+        axis.plot(figures, rows, ".", color="0.8", markersize=4)
+    axis.plot(choice.figures[choice.paces.index(choice.best)], rows, "o", color="tab:blue", label="the chosen pace")
+    axis.plot(choice.left_out(), rows, "x", color="tab:red", label="the pace that is best on the other files")
+    axis.set_yticks(rows, names, fontsize=8)
+    axis.set(xlim=(0, 1), xlabel="VUS-PR; grey: every pace of the grid")
+    axis.invert_yaxis()
+    axis.legend(loc="lower right")
+    _save(figure, path)
+
+
+def _figure(height: float) -> Any:
+    """An empty figure. Raises DataError when matplotlib is missing."""
+    try:
+        canvas, figures = import_module("matplotlib.backends.backend_agg"), import_module("matplotlib.figure")
+    except ImportError as error:
+        raise DataError("a picture needs matplotlib; install it with: pip install 'atm-edge-agent[plot]'") from error
+    figure = figures.Figure(figsize=(12, height), layout="constrained")
+    canvas.FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Any, path: Path) -> None:
     try:
         figure.savefig(path, dpi=110)
     except (OSError, ValueError) as error:

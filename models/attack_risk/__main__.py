@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from agent.errors import ModelRefused
 from models.attack_risk import evaluate, train
+from models.attack_risk.evaluate import Outcome
 from models.attack_risk.train import Extent
 from models.attack_risk.worlds import Group, Plot
 
@@ -41,7 +42,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     evaluation.add_argument("--model", type=Path, default=train.HERE / "attack_risk.onnx", metavar="FILE")
     evaluation.add_argument("--first", type=_count, default=0, metavar="N", help="number of the first world of each kind")
     evaluation.add_argument("--out", type=Path, metavar="FILE", help="write the measures as JSON")
-    evaluation.add_argument("--plot", type=Path, metavar="FILE.png", help="draw how soon attacks are found")
     defaults = {training: Extent(120, 60, 12), evaluation: REPORT}
     for each, extent in defaults.items():
         each.add_argument("--attacks", type=_count, default=extent.attacks, metavar="N", help="worlds with an attack")
@@ -49,6 +49,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         each.add_argument("--lives", type=_count, default=extent.lives, metavar="N", help="worlds of ordinary life")
         each.add_argument("--jobs", type=_count, default=1, metavar="N", help="processes")
         each.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+        each.add_argument("--plot", type=Path, metavar="FILE.png", help="draw how soon attacks are found")
     return parser.parse_args(arguments)
 
 
@@ -63,6 +64,7 @@ def _train(args: argparse.Namespace) -> int:
     if min(args.attacks, args.troubles, args.lives) < 6:
         print("attack_risk: --attacks, --troubles and --lives: training wants 6 worlds of each at least", file=sys.stderr)
         return 2
+    args.out.mkdir(parents=True, exist_ok=True)  # an hour later would be late to say that it cannot be
     worlds = _all("worlds to learn from", train.study, extent.plots(Group.TRAIN), args.jobs)
     chosen = _all("worlds to choose by", train.study, train.choosing(extent).plots(Group.CHOOSE), args.jobs)
     model, limit = train.finish(worlds, chosen)
@@ -70,6 +72,7 @@ def _train(args: argparse.Namespace) -> int:
     outcomes = _all("worlds to report", partial(evaluate.judge, draft), train.choosing(extent).plots(Group.REPORT), args.jobs)
     measures = evaluate.summary(outcomes)
     path = train.write(model, chosen, args.seed, train.data(extent, limit), evaluate.for_card(measures), args.out)
+    _plot(outcomes, args.plot)
     if args.json:
         print(json.dumps({"file": str(path), "bytes": path.stat().st_size, "threshold_logit": limit, **measures}))
     else:
@@ -84,15 +87,20 @@ def _evaluate(args: argparse.Namespace) -> int:
     measures = evaluate.summary(outcomes)
     if args.out is not None:
         args.out.write_text(json.dumps(measures, indent=1) + "\n")
-    if args.plot is not None:
-        from models.attack_risk import plot
-
-        plot.delays([each.found for each in outcomes if each.found is not None], args.plot)
+    _plot(outcomes, args.plot)
     if args.json:
         print(json.dumps(measures))
     else:
         _tables(measures)
     return 0
+
+
+def _plot(outcomes: Sequence[Outcome], path: Path | None) -> None:
+    found = [each.found for each in outcomes if each.found is not None]
+    if path is not None and found:
+        from models.attack_risk import plot
+
+        plot.delays(found, path)
 
 
 def _all(what: str, work: Callable[[Plot], T], plots: Sequence[Plot], jobs: int) -> list[T]:

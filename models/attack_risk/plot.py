@@ -16,7 +16,7 @@ def delays(found: Sequence[Found], path: Path) -> None:
     try:
         import matplotlib as mpl
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("--plot needs matplotlib; install it with: pip install matplotlib") from error
+        raise ModuleNotFoundError("--plot needs matplotlib; install it with: pip install 'atm-edge-agent[plot]'") from error
     mpl.use("Agg")
     from matplotlib import pyplot
 

@@ -126,7 +126,7 @@ def record(plot: Plot, features: Sequence[Feature], every: float) -> Watched:
 
     gateway = _Watch(plot, (), [Scoring("recorder", tuple(features), note, 1.0, every)])
     watched = gateway.run()
-    return replace(watched, times=np.asarray(times), rows=np.asarray(rows, dtype=np.float32))
+    return replace(watched, times=np.asarray(times), rows=np.asarray(rows, dtype=np.float32).reshape(-1, len(features)))
 
 
 class _Watch:

@@ -120,7 +120,8 @@ def draw(group: Group, kind: Kind, number: int) -> Plot:
     names = tuple(ATTACKS if kind is Kind.ATTACK else TROUBLES)
     scenario = names[number % len(names)]
     moment = day + timedelta(seconds=round(3600.0 * _hour(rng, scenario, kind)))
-    before = rng.uniform(36.0, 72.0) if scenario == "skimming_overlay" else rng.uniform(0.4, 1.0)  # hours; what is usual here
+    # hours in which to learn what is usual; below a day, because a script begins at the first such time of day
+    before = rng.uniform(16.0, 23.5) if scenario == "skimming_overlay" else rng.uniform(0.4, 1.0)
     start = moment - timedelta(seconds=round(3600.0 * before))
     settings = _settings(rng, scenario, WIDER if group is Group.REPORT else 1.0)
     if scenario in ("broken_loop", "road_works"):

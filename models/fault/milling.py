@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.fault.forest import Derived, Floats, Forest, Growth, grow
+from models.forest import Derived, Floats, Forest, Growth, grow
 
 COLUMNS = {  # in the file -> here; kelvin, revolutions a minute, newton metres, minutes
     "Air temperature [K]": "air_k",
@@ -63,6 +63,8 @@ class Repeat:
     recall: float
     auc: float
     brier: float
+    scores: NDArray[np.float64]
+    labels: NDArray[np.bool_]
 
 
 def read(path: Path) -> Milling:
@@ -130,4 +132,6 @@ def cross_validate(data: Milling, repeats: int, seed: int) -> Iterator[Repeat]:
             float(recall_score(data.faults, called)),
             float(roc_auc_score(data.faults, scores)),
             float(np.mean((scores - data.faults) ** 2)),
+            scores,
+            data.faults,
         )

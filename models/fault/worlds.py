@@ -24,7 +24,7 @@ from firmware_sim.scenarios import change, find
 from firmware_sim.truth import Label
 from firmware_sim.visits import CALLS_TECHNICIAN
 from firmware_sim.world import World
-from models.fault.forest import Derived, Floats
+from models.forest import Derived, Floats
 
 DAY = 86_400.0
 HORIZON = 3.0  # days

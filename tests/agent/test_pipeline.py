@@ -205,6 +205,20 @@ def test_models_are_attached_and_taken_away() -> None:
     assert line.detach("warm") == []
 
 
+def test_a_newer_model_takes_over_the_open_alarm_and_one_that_is_gone_is_forgotten() -> None:
+    line = pipeline()
+    run(line, [((TEMPERATURE, 90.0), 0.0)], until=20.0)
+    assert line.changed()["scores m"]["warm"] is not None
+    line.attach(Scoring("warm", (parse(f"max({TEMPERATURE},60s)"),), model, 0.5))
+    out = run(line, [((TEMPERATURE, 90.0), 21.0)], until=40.0)
+    assert [body for body in out if isinstance(body, Alarm)] == []  # it is open already
+    assert len(line.detach("warm")) == 1
+    assert line.changed()["scores m"] == {"warm": None}
+    line.attach(Scoring("warm", (parse(f"max({TEMPERATURE},60s)"),), model, 0.5))
+    out = run(line, [((TEMPERATURE, 90.0), 41.0)], until=60.0)
+    assert [body.rule for body in out if isinstance(body, Alarm)] == ["model.warm"]
+
+
 def test_an_open_alarm_of_a_model_waits_for_the_model_after_a_restart() -> None:
     first = pipeline()
     raised = run(first, [((TEMPERATURE, 90.0), 0.0)], until=20.0)

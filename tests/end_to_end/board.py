@@ -11,7 +11,9 @@ import select
 import threading
 import time
 import tty
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from agent.wire.board import Decoder, Frame, FrameType, Key, boot_of, encode
 
@@ -22,11 +24,14 @@ RESEND = 0.2  # s
 
 
 class CountingBoard:
-    """Speaks from a thread of its own. `events` is how many it will say, `acknowledged` which of them the gateway has."""
+    """Speaks from a thread of its own. `events` is how many it will say, `acknowledged` which of them the gateway has.
 
-    def __init__(self, link: Path, events: int) -> None:
+    Each EVENT says `values` too, by the numbers of their points.
+    """
+
+    def __init__(self, link: Path, events: int, values: Mapping[int, object] = MappingProxyType({})) -> None:
         self._link = link
-        self._events = events
+        self._events, self._values = events, values
         self.acknowledged: set[int] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._live, name="board")
@@ -57,7 +62,9 @@ class CountingBoard:
                 beat, seq = now + 0.5, seq + 1
                 self._say(encode(Frame(FrameType.HEARTBEAT, seq, uptime, {Key.BOOT: BOOT, 7: len(sent), 8: 0})))
             while len(sent) < WINDOW and following < self._events:
-                event = Frame(FrameType.EVENT, following, uptime, {Key.BOOT: BOOT, Key.VALUES: {COUNTER: following}})
+                event = Frame(
+                    FrameType.EVENT, following, uptime, {Key.BOOT: BOOT, Key.VALUES: {COUNTER: following, **self._values}}
+                )
                 sent[following] = (0.0, encode(event))
                 following += 1
             for number, (at, data) in list(sent.items()):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.sources import SOURCES
 from tests.end_to_end.site import REPOSITORY, Site, as_nobody, coap_uplink, free_udp_port, mqtt_uplink, until
 from tests.servers import mosquitto, mosquitto_password, running
 
@@ -27,7 +28,7 @@ def atm_agent(*words: str | Path, **more: object) -> subprocess.CompletedProcess
 def test_help_tells_every_command() -> None:
     done = atm_agent("--help")
     assert done.returncode == 0
-    for command in ("run", "check", "demo", "receive", "history", "status"):
+    for command in ("run", "check", "demo", "receive", "history", "status", "model"):
         assert command in done.stdout
 
 
@@ -42,7 +43,8 @@ def test_a_wrong_configuration_is_78_and_one_line_a_mistake(site: Site, command:
     config.write_text(config.read_text().replace('"kind": "board"', '"kind": "bord"'))
     done = atm_agent(command, config)
     assert done.returncode == 78
-    assert done.stderr.strip() == f"{config}:1: sources[0].kind: expected one of board, gpio; got 'bord'; did you mean board?"
+    known = ", ".join(SOURCES)
+    assert done.stderr.strip() == f"{config}:1: sources[0].kind: expected one of {known}; got 'bord'; did you mean board?"
 
 
 def test_check_touches_nothing(site: Site) -> None:
@@ -131,7 +133,7 @@ def test_noise_on_the_line_is_counted_and_nothing_else(site: Site) -> None:
         line, _ = server.accept()
         with line:
             line.sendall(b"hello, is anybody there?\r\n\0" * 50 + b"\x01" * 5000 + b"\0" + b"\x05\x01\x02\x03\x04\0")
-            until(lambda: (site.point("gateway.line.board.garbageBytes", "gw") or 0) > 5000, agent)
+        until(lambda: (site.point("gateway.line.board.garbageBytes", "gw") or 0) > 5000, agent)  # told when the line ends
         assert site.status() is not None
 
 

@@ -11,6 +11,8 @@ from tests.end_to_end.board import CountingBoard
 from tests.end_to_end.site import Site, coap_uplink, free_udp_port, identities, mqtt_uplink, until
 from tests.servers import libcoap, mosquitto, running
 
+POWER_IN = 30  # powerManagement.powerInStatus
+
 
 def counted(site: Site) -> set[float]:
     """The numbers of the board's EVENTs that have arrived."""
@@ -71,11 +73,21 @@ def test_a_kill_in_an_outage_costs_no_event_and_nothing_that_was_committed(site:
     assert identities(site.stored()) <= identities(site.arrived())
 
 
+def test_while_the_power_fails_nothing_waits_for_company(site: Site) -> None:
+    """The board's window is 8 EVENTs and the commit interval ten seconds: 120 of them would take minutes."""
+    store = {"path": str(site.store), "commit_interval": "10s", "free_floor": "1MiB"}
+    agent = site.agent(site.configure([], store=store))
+    with CountingBoard(site.board, 120, {POWER_IN: "noPower"}) as board:
+        until(lambda: len(board.acknowledged) == 120, agent)
+    assert "the power fails" in agent.says()
+    assert agent.stop() == 0
+
+
 def test_a_kill_between_two_windows_goes_on_with_the_open_one(site: Site) -> None:
     """A window that was open when the agent was killed says which share of it was observed."""
     port = free_udp_port()
     site.receiver("coap", "--bind", f"127.0.0.1:{port}")
-    config = site.configure([coap_uplink(port)], forward={"summaries": "10s", "readings": "none"})
+    config = site.configure([coap_uplink(port)], forward={"summaries": "3s", "readings": "none"})
     site.machine("--scenario", "normal_week", "--skip", "12h")
     agent = site.agent(config)
     until(lambda: site.point("auxiliaries.safeDoor") is not None, agent)

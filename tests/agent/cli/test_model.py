@@ -6,7 +6,9 @@ import argparse
 import csv
 import io
 import json
+from math import pi, sin
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -64,7 +66,7 @@ def test_score_takes_columns_in_any_order_and_blanks(file: Path, capsys: pytest.
     assert run("score", file, table, "--json") == EXIT_OK
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert first["score"] == pytest.approx(graphs.answer([0.5, 1.0, 3.0]), abs=1e-6)
-    assert first["drivers"][0] == graphs.FEATURES[2]
+    assert (first["drivers"][0], first["contributions"][0]) == (graphs.FEATURES[2], 3.0)
     assert second["score"] == pytest.approx(graphs.answer([None, 0.25, None]), abs=1e-6)
 
 
@@ -107,3 +109,76 @@ def test_install_shadow_rollback_and_list(file: Path, capsys: pytest.CaptureFixt
     with pytest.raises(ModelRefused, match="what came with the agent is in use"):
         run("rollback", "test_risk", "--shelf", shelf)
     assert Shelf(shelf).row("test_risk").previous == ()
+
+
+# Models that learn at the machine -------------------------------------------------------------------------------------
+
+LEARNS = Path(__file__).parents[3] / "models" / "anomaly" / "anomaly.onnx"
+
+
+def series(path: Path, rows: int, *names: str) -> Path:
+    """A day's swing in every column, and in the last 20 rows something else in the first."""
+    rng = Random(1)
+    lines = [list(names)]
+    for row in range(rows):
+        swing = [10.0 + sin(2 * pi * row / 96) + rng.gauss(0, 0.05) for _ in names]
+        swing[0] += 5.0 * (row >= rows - 20)
+        lines.append([f"{value:.4f}" for value in swing])
+    path.write_text("\n".join(map(",".join, lines)) + "\n")
+    return path
+
+
+def test_score_learns_from_the_first_rows_of_any_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = series(tmp_path / "rows.csv", 1800, "fan", "pump")
+    assert run("inspect", LEARNS) == EXIT_OK
+    capsys.readouterr()
+    assert run("score", LEARNS, table, "--train-rows", 1500, "--json") == EXIT_OK
+    scores = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(scores) == 1800
+    assert scores[:1500] == [{"score": None}] * 1500
+    assert max(each["score"] for each in scores[1500:1780]) < 0.5 < scores[-1]["score"]
+    assert scores[-1]["drivers"][0] == "fan"
+    assert sum(scores[-1]["contributions"]) == pytest.approx(scores[-1]["score"], abs=0.01)
+    assert run("score", LEARNS, table, "--train-rows", 1500) == EXIT_OK
+    assert capsys.readouterr().out.splitlines()[:2] == ["score,class,drivers", ",,"]
+
+
+def test_score_says_what_keeps_it_from_learning(tmp_path: Path, file: Path) -> None:
+    table = series(tmp_path / "rows.csv", 500, "fan")
+    with pytest.raises(AgentError, match=r"rows.csv:501: ends within the 4032 rows to learn from; set --train-rows"):
+        run("score", LEARNS, table)
+    with pytest.raises(AgentError, match="--train-rows: a commissioning window of 10 rows is too short"):
+        run("score", LEARNS, table, "--train-rows", 10)
+    with pytest.raises(AgentError, match="has learned all it knows"):
+        run("score", file, table, "--train-rows", 480)
+    table.write_text("place\nhall\n")
+    with pytest.raises(AgentError, match="no column of it begins with a number"):
+        run("score", LEARNS, table)
+
+
+def test_commission_orders_a_new_window(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config.yaml"
+    settings = {
+        "gateway": {"id": "gw"},
+        "machines": [{"id": "ATM-1"}, {"id": "ATM-2"}],
+        "models": [{"name": "anomaly"}],
+        "store": {"path": str(tmp_path / "store")},
+    }
+    config.write_text(json.dumps(settings))
+    assert run("commission", "anomaly", "--config", config) == EXIT_OK
+    assert "learns again what is usual at ATM-2" in capsys.readouterr().out
+    shelf = Shelf(tmp_path / "store-models")
+    first = shelf.orders("anomaly")
+    assert set(first) == {"ATM-1", "ATM-2"}
+    assert run("commission", "anomaly", "--config", config, "--machine", "ATM-2", "--json") == EXIT_OK
+    assert json.loads(capsys.readouterr().out) == {"name": "anomaly", "machines": ["ATM-2"]}
+    assert shelf.orders("anomaly")["ATM-1"] == first["ATM-1"]
+    assert shelf.orders("anomaly")["ATM-2"] > first["ATM-2"]
+    with pytest.raises(AgentError, match=r"--machine: 'ATX' is not configured; .* has ATM-1, ATM-2"):
+        run("commission", "anomaly", "--config", config, "--machine", "ATX")
+    with pytest.raises(AgentError, match="NAME: 'anomly' is not configured"):
+        run("commission", "anomly", "--config", config)
+    with pytest.raises(AgentError, match="name at least one machine"):
+        run("commission", "anomaly", "--shelf", tmp_path / "shelf")
+    with pytest.raises(ModelRefused, match="letters, digits"):
+        run("commission", "../x", "--shelf", tmp_path / "shelf", "--machine", "ATM-1")

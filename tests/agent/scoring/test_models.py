@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 
-from agent.records import Value
+from agent.records import EventClass, Value
 from agent.scoring.drift import FEW
 from agent.scoring.models import DRIFT_EVERY, Models, Wanted
 from agent.scoring.shelf import INDEX, Shelf
 from agent.scoring.trust import sha256
 from agent.stages.score import Scoring
 from tests.agent.scoring import graphs
+from tests.agent.scoring.test_watch import GRAPH, NAMES, ask
 
 NAME = "test_risk"
 BUDGET = 5.0  # s; a test must not fail because another one runs
@@ -136,3 +139,63 @@ async def test_a_model_that_breaks_is_said_and_drift_is_told(tmp_path: Path, cap
     await gateway.models.look()
     assert gateway.said[f"gateway.model.{NAME}"] == "broken"
     assert "gives no scores any more" in caplog.text
+
+
+# Models that learn at the machine -------------------------------------------------------------------------------------
+
+
+def learning(tmp_path: Path, **changes: Any) -> Gateway:
+    gateway = Gateway(tmp_path)
+    given = {"came_with": GRAPH, "every": 300.0, "window": 600 * 300.0, "features": NAMES, **changes}
+    gateway.models = Models(
+        [Wanted("anomaly", budget=BUDGET, **given)], gateway.shelf, gateway.attach, gateway.detach, gateway.said.__setitem__,
+        time.perf_counter,
+    )  # fmt: skip
+    return gateway
+
+
+async def test_each_machine_learns_for_itself_and_is_told_to_learn_again(tmp_path: Path) -> None:
+    gateway = learning(tmp_path)
+    await gateway.models.look()
+    assert gateway.said == {"gateway.model.anomaly": "ok"}
+    scoring = gateway.attached["anomaly"]
+    assert (scoring.threshold, scoring.every, scoring.event) == (0.5, 300.0, EventClass.FAULT)
+    assert scoring.learner is not None
+    one, other = scoring.learner("ATM-1"), scoring.learner("ATM-2")
+    ask(one, 605, 0, Random(1))
+    ask(other, 300, 0, Random(2))
+    assert (one.learned, other.learned) == (1.0, 0.5)
+    gateway.shelf.order("anomaly", ["ATM-1"], 5)
+    await gateway.models.look()
+    assert (one.learned, other.learned) == (0.0, 0.5)
+    ask(one, 60, 605, Random(1))
+    await gateway.models.look()
+    assert one.learned == 0.1  # an order is obeyed once
+    (tmp_path / "shelf" / "anomaly" / "commission.json").write_text("[]")
+    await gateway.models.look()
+    assert (one.learned, gateway.said["gateway.model.anomaly"]) == (0.1, "ok")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"window": 100 * 300.0}, "makes 100 rows of 300 s"),
+        ({"window": 1e9}, "are right"),
+        ({"features": tuple(f"mean(environment.temperature_c,{each}s)" for each in range(60, 93))}, "32 at most"),
+    ],
+)
+async def test_a_configuration_that_does_not_suit_it(
+    tmp_path: Path, changes: dict[str, Any], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = learning(tmp_path, **changes)
+    await gateway.models.look()
+    assert (gateway.attached, gateway.said) == ({}, {"gateway.model.anomaly": "refused"})
+    assert reason in caplog.text
+
+
+@pytest.mark.usefixtures("vouched")
+async def test_features_are_for_a_model_that_learns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    gateway = Gateway(tmp_path, features=NAMES)
+    await gateway.models.look()
+    assert (gateway.attached, gateway.said) == ({}, {f"gateway.model.{NAME}": "refused"})
+    assert "this does not" in caplog.text

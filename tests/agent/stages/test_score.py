@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
 from agent.records import Alarm, EventClass, Evidence, Reading
+from agent.stages import Documents
 from agent.stages.features import parse
 from agent.stages.score import CLEAR_AFTER, Score, Scores, Scoring
 
@@ -131,3 +132,56 @@ def test_a_clock_that_was_set_moves_the_next_question() -> None:
     scores.tick(7_200.0)
     scores.shift(-3_600.0)
     assert scores.due == 3_605.0
+
+
+class Learns:
+    """Learns from three rows, then answers high."""
+
+    def __init__(self, machine: str) -> None:
+        self.machine = machine
+        self.rows: list[float] = []
+        self.restored: dict[str, Any] = {}
+
+    @property
+    def learned(self) -> float:
+        return min(1.0, len(self.rows) / 3)
+
+    def __call__(self, features: Sequence[float], now: float) -> Score | None:
+        self.rows.append(now)
+        return Score(0.9, (f"max({RMS},60s)",)) if len(self.rows) > 3 else None
+
+    def changed(self) -> Documents:
+        return {"rows": {"n": len(self.rows)}}
+
+    def documents(self) -> Documents:
+        return {"rows": {"n": len(self.rows)}}
+
+    def restore(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
+        self.restored = dict(documents)
+
+
+def test_a_model_that_learns_tells_how_far_it_is_and_what_it_learned_is_noted() -> None:
+    made: dict[str, Learns] = {}
+    given = scoring(
+        Model(), learner=lambda machine: made.setdefault(machine, Learns(machine)), event=EventClass.FAULT, says="wonders"
+    )
+    scores = Scores("m", given)
+    found = asked(scores, 5)
+    assert [reading and (reading.point, reading.value) for reading, _ in found] == [
+        ("model.attack_risk.learned", 0.3333),
+        ("model.attack_risk.learned", 0.6667),
+        None,  # all is learned, and nothing scored yet
+        ("model.attack_risk.score", 0.9),
+        ("model.attack_risk.score", 0.9),
+    ]
+    alarm = found[4][1]
+    assert alarm is not None
+    assert (alarm.class_, alarm.severity, alarm.attack) == (EventClass.FAULT, 2, None)
+    assert alarm.text == f"The model attack_risk wonders; strongest signs: max({RMS},60s)"
+    notes = msgspec.json.decode(msgspec.json.encode(scores.changed()))
+    assert set(notes) == {"attack_risk", "attack_risk: rows"}
+    assert all(scores.owns(name) for name in notes)
+    assert not scores.owns("attack_risk-shadow: rows")
+    again = Scores("other", given)
+    again.restore({**notes, "anomaly: rows": {"n": 9}})
+    assert made["other"].restored == {"rows": {"n": 5}}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.store.files import OpenFile
+from agent.store.files import Kind, OpenFile
 
 ROOT = Path("/disk")
 
@@ -91,6 +91,13 @@ class Disk:
 
     def identity(self, path: Path) -> int:
         return self._inode(path).number
+
+    def kind(self, path: Path) -> Kind:
+        if str(path) in self.now:
+            return "file" if self.now[str(path)] is not None else "directory"
+        return "nothing"
+
+    def require(self, path: Path) -> None: ...
 
     def names(self, directory: Path) -> list[str]:
         parts = [name.rpartition("/") for name in self.now]

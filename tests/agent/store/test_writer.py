@@ -36,13 +36,15 @@ class Setting:
     def __init__(self, uplinks: tuple[str, ...] = ("one",), memory: Bounds = MEMORY) -> None:
         self.disk, self.uplinks, self.memory = Disk(), uplinks, memory
         self.outages = 0
+        self.sheltered: list[bool] = []
         self.syncs = 0
         self.refusal: Callable[[str], None] = lambda _: None
 
     @asynccontextmanager
     async def writer(self, interval: float = 0.0) -> AsyncIterator[Writer]:
         self.disk.before = self._before
-        async with Writer(open_store(self.disk, uplinks=self.uplinks), self.open_memory, self.uplinks, interval) as opened:
+        store, told = open_store(self.disk, uplinks=self.uplinks), self.sheltered.append
+        async with Writer(store, self.open_memory, self.uplinks, interval, sheltered=told) as opened:
             yield opened
 
     def open_memory(self) -> LaneStore:
@@ -210,6 +212,22 @@ async def test_the_pause_between_attempts_grows_and_is_bounded() -> None:
         setting.allow()
         await opened.tidy(at(400.0))
         await waiting
+
+
+async def test_who_forwards_hears_of_what_is_in_memory_alone() -> None:
+    """An alarm that the disk refused must not wait until somebody looks."""
+    setting = Setting()
+    async with setting.writer() as opened:
+        await opened.put([alarm(0)], {}, STAMP)
+        assert setting.sheltered == []
+        setting.refuse(errno.ENOSPC, "write", "create", "reserve")
+        opened.put([reading(1)], {}, STAMP)
+        await opened.tidy(STAMP)
+        opened.put([summary(2), alarm(2)], {}, STAMP)
+        opened.put([], {"t": {"a": {"b": 1}}}, STAMP)
+        await opened.tidy(STAMP)
+        assert setting.sheltered == [False, True]
+        setting.allow()
 
 
 async def test_notes_that_the_disk_refused_are_saved_later() -> None:

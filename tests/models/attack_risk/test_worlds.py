@@ -16,6 +16,7 @@ from agent.records import Alarm, Reading
 from agent.stages.features import parse
 from agent.stages.score import Score, Scoring
 from firmware_sim.replay import replay
+from firmware_sim.scenarios import first_after
 from firmware_sim.world import World
 from models.attack_risk import measure, train
 from models.attack_risk.evidence import FEATURES
@@ -51,6 +52,15 @@ def test_every_scenario_has_its_turn() -> None:
     assert {plot.scenario for plot in plots} == {*ATTACKS, *TROUBLES, "life"}
     for plot in plots:
         assert plot.world().now == plot.start.timestamp()
+
+
+def test_what_is_scripted_begins_at_the_moment_from_which_it_is_watched() -> None:
+    for group in Group:
+        for kind in (Kind.ATTACK, Kind.TROUBLE):
+            for number in range(60):
+                plot = draw(group, kind, number)
+                if "at" in plot.settings:
+                    assert first_after(plot.start.timestamp(), plot.settings) == plot.moment.timestamp()
 
 
 def drill() -> Plot:

@@ -1,8 +1,8 @@
-"""A bagged forest of small trees over given and derived columns, in plain arrays: what is trained, exported and explained.
+"""Trees that sum, over given and derived columns, in plain arrays: what is trained, exported and explained.
 
-A tree gives the share of faults among the training rows in a leaf; the forest is the mean of its trees. What a row owes to a
-column is the sum, over the splits on that column along the row's paths, of how far the share moved there. Parts and the share
-of all training rows sum to the score.
+A forest's trees are weighted so that they sum to its answer: a share between 0 and 1, or log-odds that a logistic turns into one.
+A node's value is the mean of the leaves below it. What a row owes to a column is the sum, over the splits on that column along
+the row's paths, of how far the value moved there (Saabas 2014). Parts and the value of the roots sum to the answer.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,7 @@ class Tree:
     left: NDArray[np.int64]
     right: NDArray[np.int64]
     missing_left: NDArray[np.bool_]
-    share: NDArray[np.float64]
+    value: NDArray[np.float64]
 
     def paths(self, rows: Floats) -> list[NDArray[np.int64]]:
         """The node that each row is at, from the root down to its leaf."""
@@ -75,6 +75,8 @@ class Forest:
     columns: tuple[str, ...]
     derived: tuple[Derived, ...]
     trees: tuple[Tree, ...]
+    offset: float = 0.0
+    logistic: bool = False
 
     @property
     def width(self) -> int:
@@ -83,24 +85,28 @@ class Forest:
 
     @property
     def base(self) -> float:
-        """The score before anything is known of a row."""
-        return float(np.mean([tree.share[0] for tree in self.trees]))
+        """The answer before anything is known of a row."""
+        return self.offset + sum(float(tree.value[0]) for tree in self.trees)
+
+    def raw(self, rows: Floats) -> NDArray[np.float64]:
+        """[rows] what the trees sum to: a share, or log-odds."""
+        table = derive(rows, self.columns, self.derived)
+        return np.asarray(self.offset + np.sum([tree.value[tree.paths(table)[-1]] for tree in self.trees], axis=0))
 
     def score(self, rows: Floats) -> NDArray[np.float64]:
-        """[rows] share of faults, 0 to 1."""
-        table = derive(rows, self.columns, self.derived)
-        return np.asarray(np.mean([tree.share[tree.paths(table)[-1]] for tree in self.trees], axis=0))
+        """[rows] 0 to 1."""
+        raw = self.raw(rows)
+        return np.asarray(1.0 / (1.0 + np.exp(-raw)) if self.logistic else np.clip(raw, 0.0, 1.0))
 
     def contributions(self, rows: Floats) -> NDArray[np.float64]:
         """[rows, columns] what each given column adds to the base; a derived column's part goes to those it is made of."""
         table = derive(rows, self.columns, self.derived)
         parts = np.zeros(table.shape)
         for tree in self.trees:
-            nodes = tree.paths(table)
-            for above, below in pairwise(nodes):
+            for above, below in pairwise(tree.paths(table)):
                 column = np.maximum(tree.column[above], 0)
-                parts[np.arange(len(rows)), column] += tree.share[below] - tree.share[above]
-        return parts / len(self.trees) @ self.credit()
+                parts[np.arange(len(rows)), column] += tree.value[below] - tree.value[above]
+        return np.asarray(parts @ self.credit())
 
     def credit(self) -> NDArray[np.float64]:
         """[table columns, given columns] who is named for a column: half to each side of what it is derived from."""
@@ -126,7 +132,7 @@ class Growth:
 def grow(
     rows: Floats, faults: NDArray[np.bool_], columns: Sequence[str], derived: Sequence[Derived], growth: Growth, seed: int
 ) -> Forest:
-    """Train a forest with scikit-learn. Each tree sees a sample of the rows, drawn with repetition."""
+    """Train a forest with scikit-learn: the mean of its trees. Each sees a sample of the rows, drawn with repetition."""
     from sklearn.ensemble import RandomForestClassifier
 
     trainer = RandomForestClassifier(
@@ -139,23 +145,40 @@ def grow(
     )
     trainer.fit(derive(rows, columns, derived), faults)
     yes = list(trainer.classes_).index(True)
-    return Forest(tuple(columns), tuple(derived), tuple(_tree(each.tree_, yes) for each in trainer.estimators_))
+    return Forest(tuple(columns), tuple(derived), tuple(_shares(each.tree_, yes, growth.trees) for each in trainer.estimators_))
 
 
-def _tree(trained: object, yes: int) -> Tree:
-    nodes = trained.__getstate__()["nodes"]  # type: ignore[index]  # the only door to where missing values go
-    values = trained.value[:, 0, :]  # type: ignore[attr-defined]  # scikit-learn has no types
+def _shares(trained: Any, yes: int, trees: int) -> Tree:
+    values = trained.value[:, 0, :]
+    return tree_of(trained, values[:, yes] / values.sum(axis=1) / trees)
+
+
+def tree_of(trained: Any, value: NDArray[np.float64]) -> Tree:
+    """A tree of scikit-learn (`estimator.tree_`) with the value of each of its nodes."""
+    nodes = trained.__getstate__()["nodes"]  # the only door to where missing values go
     return Tree(
         nodes["feature"].astype(np.int64),
-        _rounded_down(nodes["threshold"]),
+        rounded_down(nodes["threshold"]),
         nodes["left_child"].astype(np.int64),
         nodes["right_child"].astype(np.int64),
         nodes["missing_go_to_left"].astype(bool),
-        values[:, yes] / values.sum(axis=1),
+        value,
     )
 
 
-def _rounded_down(thresholds: NDArray[np.float64]) -> Floats:
+def averaged(
+    leaves: NDArray[np.float64], left: NDArray[np.int64], right: NDArray[np.int64], rows: NDArray[Any]
+) -> NDArray[np.float64]:
+    """The value of every node from those of the leaves: the mean over the training rows that came through."""
+    value = leaves.astype(np.float64)
+    for node in range(len(value) - 1, -1, -1):  # children stand behind their parents
+        if left[node] != LEAF:
+            ours, theirs = float(rows[left[node]]), float(rows[right[node]])
+            value[node] = (ours * value[left[node]] + theirs * value[right[node]]) / (ours + theirs)
+    return value
+
+
+def rounded_down(thresholds: NDArray[np.float64]) -> Floats:
     """The largest single-precision number that is not above: a single-precision value then goes the same way."""
     rounded = thresholds.astype(np.float32)
     return np.where(rounded > thresholds, np.nextafter(rounded, np.float32(-np.inf)), rounded)

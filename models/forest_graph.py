@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from models.fault.forest import LEAF, Forest
+from models.forest import LEAF, Forest
 
 _OPERATORS = {"times": "Mul", "minus": "Sub", "plus": "Add", "per": "Div"}
 
@@ -17,19 +17,21 @@ def graph(forest: Forest, name: str) -> onnx.GraphProto:
     """Input `features` [rows, F] with NaN for missing; outputs `score` [rows] and `contributions` [rows, F]."""
     given = len(forest.columns)
     constants = {
-        "one": np.float32(1.0),
-        "zero": np.float32(0.0),
         "ones": np.ones(given, np.int64),
         "split": np.array([1, forest.width], np.int64),
         "second": np.array([1], np.int64),
         "credit": forest.credit().astype(np.float32),
     }
+    if not forest.logistic:
+        constants["zero"] = np.array(0.0, np.float32)
+    if not forest.logistic or any(one.how == "per" for one in forest.derived):
+        constants["one"] = np.array(1.0, np.float32)
     nodes = [
         *_table(forest),
         _ensemble(forest),
         helper.make_node("Split", ["sums", "split"], ["raw", "parts"], axis=1),
-        helper.make_node("Squeeze", ["raw", "second"], ["share"]),
-        helper.make_node("Clip", ["share", "zero", "one"], ["score"]),
+        helper.make_node("Squeeze", ["raw", "second"], ["answer"]),
+        _link(forest),
         helper.make_node("MatMul", ["parts", "credit"], ["contributions"]),
     ]
     return helper.make_graph(
@@ -42,6 +44,13 @@ def graph(forest: Forest, name: str) -> onnx.GraphProto:
         ],
         [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()],
     )
+
+
+def _link(forest: Forest) -> onnx.NodeProto:
+    """From the answer to a score between 0 and 1."""
+    if forest.logistic:
+        return helper.make_node("Sigmoid", ["answer"], ["score"])
+    return helper.make_node("Clip", ["answer", "zero", "one"], ["score"])
 
 
 def _table(forest: Forest) -> Sequence[onnx.NodeProto]:
@@ -59,7 +68,7 @@ def _table(forest: Forest) -> Sequence[onnx.NodeProto]:
 
 
 def _ensemble(forest: Forest) -> onnx.NodeProto:
-    """All trees in one operator. Target 0 is the share of faults, target 1 + c the part of column c of the table."""
+    """All trees in one operator. Target 0 is the answer, target 1 + c the part of column c of the table."""
     listed: dict[str, list[object]] = {f"nodes_{what}": [] for what in _NODE_LISTS}
     targets: dict[str, list[object]] = {f"target_{what}": [] for what in ("treeids", "nodeids", "ids", "weights")}
     for number, tree in enumerate(forest.trees):
@@ -88,6 +97,7 @@ def _ensemble(forest: Forest) -> onnx.NodeProto:
         domain="ai.onnx.ml",
         n_targets=1 + forest.width,
         aggregate_function="SUM",
+        base_values=[forest.offset] + [0.0] * forest.width,
         **listed,
         **targets,
     )
@@ -101,17 +111,16 @@ _NODE_LISTS = (
 
 def _leaves(forest: Forest, number: int) -> list[tuple[int, dict[int, float]]]:
     """Each leaf of a tree with its weight for every target that it moves."""
-    tree, count = forest.trees[number], len(forest.trees)
+    tree = forest.trees[number]
     found: list[tuple[int, dict[int, float]]] = []
     waiting: list[tuple[int, dict[int, float]]] = [(0, {})]
     while waiting:
         at, parts = waiting.pop()
         if tree.left[at] == LEAF:
-            moved = {1 + column: part / count for column, part in sorted(parts.items()) if part}
-            found.append((at, {0: float(tree.share[at]) / count} | moved))
+            found.append((at, {0: float(tree.value[at])} | {1 + column: part for column, part in sorted(parts.items()) if part}))
             continue
         column = int(tree.column[at])
         for child in (int(tree.right[at]), int(tree.left[at])):
-            step = float(tree.share[child] - tree.share[at])
+            step = float(tree.value[child] - tree.value[at])
             waiting.append((child, parts | {column: parts.get(column, 0.0) + step}))
     return found

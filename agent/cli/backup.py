@@ -1,0 +1,112 @@
+"""`atm-agent backup CONFIG [FILE]`: one encrypted file, consistent while the agent runs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent import __version__, backup, config
+from agent.cli.passphrase import add_passphrase, passphrase
+from agent.config.settings import Settings
+from agent.errors import EXIT_OK, AgentError, Unavailable
+from agent.local import ask
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "backup",
+        help="write configuration, models and records into one encrypted file",
+        description="Write configuration, baselines, models, and the store with what was not delivered into one file that is "
+        "encrypted with a passphrase. The agent may run meanwhile. Passwords and keys are not in it.",
+    )
+    parser.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file that the agent runs with")
+    parser.add_argument("file", metavar="FILE", type=Path, nargs="?", help="the backup; - for standard output")
+    parser.add_argument(
+        "--into", metavar="DIRECTORY", type=Path, help="instead of FILE: a new file in this directory, by its time"
+    )
+    parser.add_argument("--keep", metavar="N", type=int, default=0, help="with --into: keep the newest N, remove older ones")
+    add_passphrase(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Take a snapshot, write, and remove what is too old."""
+    settings = config.load(args.config)
+    if (args.file is None) == (args.into is None):
+        raise AgentError("name one of FILE and --into")
+    secret = passphrase(args, twice=True)
+    target = args.file if args.into is None else args.into / _name(settings.gateway.id)
+    if args.into is not None:
+        args.into.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _snapshot(settings) as snapshot:
+        named = tuple(model.file for model in settings.models if model.file is not None and model.file.is_file())
+        manifest = {"gateway": settings.gateway.id, "at": time.time(), "version": __version__}
+        shelf = settings.store.path.with_name(f"{settings.store.path.name}-models")
+        content = backup.Content(manifest, args.config, snapshot, shelf, named)
+        if str(target) == "-":
+            backup.write(content, sys.stdout.buffer, secret)
+            return EXIT_OK
+        _write(content, target, secret)
+    print(f"{target}: {target.stat().st_size} bytes")
+    if args.into is not None and args.keep > 0:
+        for old in sorted(args.into.glob(f"{settings.gateway.id}-*.atmbackup"))[: -args.keep]:
+            old.unlink()
+            print(f"{old}: removed")
+    return EXIT_OK
+
+
+def _name(gateway: str) -> str:
+    return f"{gateway}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.atmbackup"
+
+
+def _write(content: backup.Content, target: Path, secret: bytes) -> None:
+    """Whole or not at all."""
+    draft = target.with_name(f".{target.name}.new")
+    try:
+        with os.fdopen(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+            backup.write(content, file, secret)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+    except OSError as error:
+        raise AgentError(f"{target}: {error.strerror}; name a place with room that may be written") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _snapshot(settings: Settings) -> Iterator[Path]:
+    """The store at one moment: made by the running agent, or here when none runs."""
+    try:
+        answer = asyncio.run(ask(settings.gateway.runtime, {"ask": "snapshot"}))
+    except Unavailable:
+        answer = {"done": True, "path": str(_own_snapshot(settings.store.path))}
+    if not answer.get("done"):
+        raise AgentError("; ".join(answer.get("refused", ["the agent gave no reason"])))
+    path = Path(answer["path"])
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _own_snapshot(store: Path) -> Path:
+    from agent.store.snapshot import claimed, place, snapshot
+
+    target = place(store)
+    try:
+        with claimed(store):
+            snapshot(store, target)
+    except BlockingIOError as error:
+        raise AgentError(f"{store}: an agent has it open and does not answer; are you root or its user?") from error
+    except OSError as error:
+        raise AgentError(f"{store}: {error.strerror}; is there a store, and may this user read it?") from error
+    return target
