@@ -57,11 +57,14 @@ def learn(
         )
     if not (known := int((np.nan_to_num(series.amounts[:end]) > 0).sum())):
         raise DataError(f"{series.path}: {known} known days to learn from; give a file with amounts above 0")
-    effects = factors(series.amounts[:end], columns(calendar.until(end).astype(np.float64)))
-    days = list(_days(series, calendar, end, daily_rows(effects), seed))
-    daily = _fit(series, days, effort.daily, effort.networks, seed, step)
-    sums = list(_spans(series, calendar, end, sum_rows(effects, daily), seed))
-    cumulative = _fit(series, sums, effort.cumulative, effort.networks, seed, step)
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # matrices this small gain nothing by threads, which wait by spinning: four times the time
+        effects = factors(series.amounts[:end], columns(calendar.until(end).astype(np.float64)))
+        days = list(_days(series, calendar, end, daily_rows(effects), seed))
+        daily = _fit(series, days, effort.daily, effort.networks, seed, step)
+        sums = list(_spans(series, calendar, end, sum_rows(effects, daily), seed))
+        cumulative = _fit(series, sums, effort.cumulative, effort.networks, seed, step)
     return Learned(effects, daily, cumulative)
 
 
