@@ -125,7 +125,8 @@ def _tables(measures: dict[str, Any]) -> None:
         console.print(table)
     false = measures["false_alarms"]
     console.print(
-        f"false alarms added in {false['machine_months']} machine-months of ordinary life: {false['added']} = "
+        f"false alarms in {false['machine_months']} machine-months of ordinary life: {false['raised']}; not raised by the rules "
+        f"too: {false['added']} = "
         f"{false['per_machine_month']} a month (at most {false['at_most_95']}, 95 %); {false['causes'] or 'no cause'}"
     )
     table = Table("trouble that is no attack", "worlds", "with a false alarm", "as", title_justify="left")

@@ -30,17 +30,21 @@ class Outcome:
     plot: Plot
     days: float
     found: Found | None
-    false_alarms: tuple[tuple[float, str, str], ...]
-    """(when, the class that the model named, what was really going on)"""
+    false_alarms: tuple[tuple[float, str, str, bool], ...]
+    """(when, the class that the model named, what was really going on, whether the rules raised the same)"""
 
 
 def judge(file: Path, plot: Plot) -> Outcome:
-    """Watch one world with the model and, where something is scripted, with the rules that come with the agent."""
+    """Watch one world with the model and with the rules that come with the agent."""
     data = trust.read(file)
     model = load(file, data, trust.sha256(data), 60.0, time.perf_counter)
-    rules = () if plot.kind is Kind.LIFE else config.rules(RulesSettings())
-    watched = watch(plot, rules, [Scoring("attack_risk", model.parsed, model, model.card.threshold, EVERY)])
-    false = tuple((alarm.at, alarm.attack or "", measure.cause(watched, alarm.at)) for alarm in measure.false_alarms(watched))
+    watched = watch(
+        plot, config.rules(RulesSettings()), [Scoring("attack_risk", model.parsed, model, model.card.threshold, EVERY)]
+    )
+    false = tuple(
+        (alarm.at, alarm.attack or "", measure.cause(watched, alarm.at), measure.by_rules_too(watched, alarm))
+        for alarm in measure.false_alarms(watched)
+    )
     return Outcome(plot, watched.days, measure.found(watched), false)
 
 
@@ -49,16 +53,18 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     attacks = [each.found for each in outcomes if each.found is not None]
     months = sum(each.days for each in outcomes if each.plot.kind is Kind.LIFE) / measure.MONTH
     false = [alarm for each in outcomes if each.plot.kind is Kind.LIFE for alarm in each.false_alarms]
-    per_month, at_most = measure.rate(len(false), months)
+    added = [alarm for alarm in false if not alarm[3]]
+    per_month, at_most = measure.rate(len(added), months)
     return {
         "attacks": {name: _attack([each for each in attacks if each.scenario == name]) for name in _names(attacks)}
         | {"all": _attack(attacks)},
         "false_alarms": {
             "machine_months": round(months, 2),
-            "added": len(false),
+            "raised": len(false),
+            "added": len(added),
             "per_machine_month": _number(per_month),
             "at_most_95": _number(at_most),
-            "causes": dict(Counter(f"{attack}: {cause}" for _, attack, cause in false)),
+            "causes": dict(Counter(f"{attack}: {cause}" for _, attack, cause, _ in false)),
         },
         "troubles": _troubles(outcomes),
     }
@@ -92,7 +98,7 @@ def _troubles(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             entry = found.setdefault(each.plot.scenario, {"worlds": 0, "with_false_alarm": 0, "classes": []})
             entry["worlds"] += 1
             entry["with_false_alarm"] += bool(each.false_alarms)
-            entry["classes"] = sorted({*entry["classes"], *(attack for _, attack, _ in each.false_alarms)})
+            entry["classes"] = sorted({*entry["classes"], *(attack for _, attack, _, _ in each.false_alarms)})
     return dict(sorted(found.items()))
 
 

@@ -22,6 +22,7 @@ SAME: Mapping[str, frozenset[str]] = {  # an alarm of these classes names the at
     "B2": frozenset({"B2", "B3"}),
     "X1": frozenset({"X1", "X2"}),
 }
+NEAR = 900.0  # s between an alarm of the model and one of the rules that are of the same
 ROUNDS = 1_000  # of the bootstrap
 
 
@@ -86,6 +87,15 @@ def false_alarms(watched: Watched) -> list[Alarm]:
     if attack is None:
         return raised
     return [alarm for alarm in raised if not attack.start <= alarm.at <= watched.calm_again()]
+
+
+def by_rules_too(watched: Watched, alarm: Alarm) -> bool:
+    """Whether the rules have told the operator of the same: a security alarm of that attack, or of severity 3 or 4, near by."""
+    return any(
+        abs(each.at - alarm.at) <= NEAR and (each.attack == alarm.attack or each.severity >= Severity.SUSPEND)
+        for each in watched.alarms
+        if _is_raised(each) and each.class_ is EventClass.SECURITY and each.rule != MODEL_RULE
+    )
 
 
 def cause(watched: Watched, at: float) -> str:

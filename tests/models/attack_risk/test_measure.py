@@ -86,6 +86,23 @@ def test_traces_of_an_attack_are_no_false_alarm_and_anything_else_is() -> None:
     assert measure.cause(seen, OVER + 10) == "blackBox, damaged"
 
 
+@pytest.mark.parametrize(
+    ("other", "too"),
+    [
+        (alarm("overlay", 500.0, "SKIMMING", severity=Severity.WARNING), True),  # the same attack
+        (alarm("tamper", 1_000.0 + measure.NEAR), True),  # another, but somebody is on his way
+        (alarm("tamper", 1_001.0 + measure.NEAR), False),
+        (alarm("gasTrace", 990.0, "X1", severity=Severity.WARNING), False),
+        (alarm("overlay", 990.0, "SKIMMING", planned=True), False),
+        (alarm("jam", 990.0, class_=EventClass.FAULT), False),
+        (alarm(measure.MODEL_RULE, 990.0, "SKIMMING"), False),
+    ],
+)
+def test_what_the_rules_raise_too_adds_nothing(other: Alarm, too: bool) -> None:
+    mine = alarm(measure.MODEL_RULE, 1_000.0, "SKIMMING")
+    assert measure.by_rules_too(story(other, mine, labels=()), mine) is too
+
+
 def test_intervals_against_published_values() -> None:
     # Wilson's interval for 8 of 10, as in Brown, Cai, DasGupta (2001): 0.490 to 0.943
     assert measure.share(8, 10) == pytest.approx((0.8, 0.490, 0.943), abs=5e-4)
@@ -109,13 +126,14 @@ def test_the_summary_counts_worlds_and_months() -> None:
     attacked = measure.found(story(alarm("blackBox", SEEN + 90, "BLACK_BOX"), alarm("model.attack_risk", SEEN + 20, "BLACK_BOX")))
     outcomes = [
         Outcome(draw(Group.REPORT, Kind.ATTACK, 0), 0.1, attacked, ()),
-        Outcome(life, measure.MONTH * 2, None, ((5.0, "B2", "roadWorks"),)),
-        Outcome(trouble, 0.2, None, ((5.0, "B2", "cableCut"), (6.0, "X1", "cableCut"))),
+        Outcome(life, measure.MONTH * 2, None, ((5.0, "B2", "roadWorks", False), (9.0, "X1", "glare", True))),
+        Outcome(trouble, 0.2, None, ((5.0, "B2", "cableCut", False), (6.0, "X1", "cableCut", False))),
     ]
     found = evaluate.summary(outcomes)
     assert found["attacks"]["all"]["named_by_rules"]["median_s"] == 90.0
     assert found["attacks"]["all"]["named_by_together"]["median_s"] == 20.0
     assert found["false_alarms"]["per_machine_month"] == 0.5
-    assert found["false_alarms"]["causes"] == {"B2: roadWorks": 1}
+    assert (found["false_alarms"]["raised"], found["false_alarms"]["added"]) == (2, 1)
+    assert found["false_alarms"]["causes"] == {"B2: roadWorks": 1, "X1: glare": 1}
     assert found["troubles"] == {trouble.scenario: {"worlds": 1, "with_false_alarm": 1, "classes": ["B2", "X1"]}}
     assert len(evaluate.for_card(found)) == 4
