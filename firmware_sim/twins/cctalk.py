@@ -35,7 +35,7 @@ class Till:
         self.events: deque[tuple[int, int]] = deque([(0, 0)] * 5, 5)
         self.fault = 0
         self._rng = rng
-        self._at = 0.0
+        self._at: float | None = None  # how far its course has come; it begins when somebody first asks
 
     def event(self, bill: int, code: int) -> None:
         """Something happens to a note."""
@@ -44,8 +44,9 @@ class Till:
 
     def run_to(self, now: float) -> None:
         """A customer pays with a note now and then, and gets coins back."""
-        while self._at < now:
-            self._at += self._rng.expovariate(1 / 20.0)
+        at = now if self._at is None else self._at
+        while at < now:
+            at += self._rng.expovariate(1 / 20.0)
             coins = min(self._rng.randrange(8), self.coins)
             self.coins, self.paid = self.coins - coins, self.paid + coins
             if self.coins == 0:
@@ -56,6 +57,7 @@ class Till:
                 bill = self._rng.randrange(1, 5)
                 self.event(bill, 1)
                 self.event(bill, 0)
+        self._at = at
 
 
 class Wire(Answering):
