@@ -7,9 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import reduce
+from operator import xor
 from typing import Any
 
-from agent.wire import board, ccnet, cctalk, cobs, ebds, id003, lcdm, megatec, modbus, pins, text, xfs4iot, xfs4iot_status
+from agent.wire import (
+    board,
+    ccnet,
+    cctalk,
+    cobs,
+    ebds,
+    id003,
+    lcdm,
+    mdbstuff,
+    megatec,
+    modbus,
+    nmea,
+    pins,
+    text,
+    xfs4iot,
+    xfs4iot_status,
+)
 from agent.wire.frames import BadFrame
 from agent.wire.scan import Scanner
 from agent.wire.xfs4iot import BadMessage
@@ -76,7 +94,7 @@ def fuzz_modbus(data: bytes) -> None:
 
 
 def fuzz_cctalk(data: bytes) -> None:
-    for check in ("sum", "crc"):
+    for check in ("sum", "crc16"):
         _read([cctalk.reader(3, check), cctalk.reader(40, check, 11)], data)  # type: ignore[arg-type]  # each is a Check
         decoder = cctalk.Decoder(check)  # type: ignore[arg-type]
         in_chunks(lambda chunk, decoder=decoder: [*decoder.feed(chunk), *decoder.pause()], data)  # type: ignore[misc]
@@ -86,6 +104,20 @@ def fuzz_lcdm(data: bytes) -> None:
     _read([lcdm.reader(command) for command in (0x46, 0x47)], data)
     decoder = lcdm.Decoder()
     in_chunks(lambda chunk: [lcdm.dispensed(response) for response in decoder.feed(chunk)], data)
+
+
+def fuzz_nmea(data: bytes) -> None:
+    for line in data.split(b"\n"):
+        with suppress(BadFrame):
+            nmea.sentence(line)
+        with suppress(BadFrame):
+            nmea.sentence(b"$GPRMC" + line[:70] + b"*%02X" % reduce(xor, b"GPRMC" + line[:70]))
+
+
+def fuzz_mdb(data: bytes) -> None:
+    for line in data.split(b"\n"):
+        mdbstuff.said(line)
+        mdbstuff.is_passed_over(line)
 
 
 def fuzz_text(data: bytes) -> None:
