@@ -36,7 +36,10 @@ STATUS_FORMAT = 50  # application/json
 MAX_IDENTITY = 32  # bytes that tinydtls takes
 MAX_KEY = 16  # bytes that tinydtls takes; it would write a longer one past the end of its buffer
 BLOCKS = {16 << exponent: exponent for exponent in range(2, 7)}  # bytes of a block that are worth its header (RFC 7959, 2.2)
-PATIENT = 200  # blocks that must go well before a larger one is tried again
+SMALLEST = (
+    4  # exponent of the blocks that silence leads to: 256 bytes pass wherever IP does, and a line that is only slow needs few
+)
+PATIENT = 50  # blocks that must go well before a larger one is tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +198,7 @@ class CoapUplink:
     def _fit_blocks(self, went_well: int, *, long: bool = False) -> None:
         """A full block that nobody answers may be too large for some link of the path: the next session has smaller ones."""
         if long:
-            self._exponent, self._went_well = max(min(BLOCKS.values()), self._exponent - 1), 0
+            self._exponent, self._went_well = max(min(SMALLEST, self._exponent), self._exponent - 1), 0
             return
         self._went_well += went_well
         if self._went_well >= PATIENT:
