@@ -19,6 +19,8 @@ from agent.wire.frames import BadFrame
 SOH, STX, ETX, EOT, ACK, NCK, ID = 0x01, 0x02, 0x03, 0x04, 0x06, 0x15, 0x50
 PURGE, UPPER, STATUS, ROM, LOWER, BOTH, TEST_UPPER, TEST_LOWER = 0x44, 0x45, 0x46, 0x47, 0x55, 0x56, 0x76, 0x77
 
+DISPENSES = frozenset({UPPER, LOWER, BOTH, TEST_UPPER, TEST_LOWER})
+
 # bytes of data in the response to each command
 SIZES = {PURGE: 1, UPPER: 8, STATUS: 4, ROM: 8, LOWER: 8, BOTH: 15, TEST_UPPER: 8, TEST_LOWER: 8}
 OVERHEAD = 6  # bytes of a response beside its data
@@ -162,8 +164,10 @@ class Dispensed(NamedTuple):
 
 
 def dispensed(response: Response) -> tuple[int, tuple[Dispensed, ...]] | None:
-    """The error and the counts of a dispense; None when they break the form, or more notes left than were checked."""
+    """The error and the counts of a dispense; None when it is none, or breaks its form."""
     command, data = response
+    if command not in DISPENSES:
+        return None
     if command == BOTH:
         error = data[8]
         found = [(False, data[0:4] + data[11:13], data[9]), (True, data[4:8] + data[13:15], data[10])]
