@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from agent.config.settings import Settings
 from agent.errors import ConfigError
 
+LIVE = {"gateway", "machines", "sources", "clean", "rules", "forward", "models", "store", "uplinks"}  # as far as said below
 LIVE_STORE = {"checkpoint"}  # keys of `store` that are looked up each time
 LIVE_GATEWAY = {"log"}
 
@@ -80,7 +81,7 @@ def change(old: Settings, new: Settings) -> Change:
 def _check_restart(old: Settings, new: Settings) -> None:
     keys = [f"gateway.{key}" for key in _changed_keys(old.gateway, new.gateway) if key not in LIVE_GATEWAY]
     keys += [f"store.{key}" for key in _changed_keys(old.store, new.store) if key not in LIVE_STORE]
-    keys += [key for key in ("control", "web") if getattr(old, key) != getattr(new, key)]
+    keys += [key for key in _changed_keys(old, new) if key not in LIVE]
     if old.ways().keys() != new.ways().keys():
         keys.append("uplinks: the names of the uplinks")  # the store keeps a cursor for each from its opening on
     if keys:
