@@ -101,14 +101,12 @@ def disk(settings: Settings) -> Store:
 
 def _set_unreadable_aside(path: Path) -> None:
     """Another user's file in our own directory keeps no agent from starting: the store tells what is missing without it."""
+    beside = path.with_name(f"{path.name}-unreadable")  # not in the store, which would stumble over it again
     for file in sorted(path.rglob("*.journal")):
         if not os.access(file, os.R_OK | os.W_OK):
-            aside = file.with_name(f"{file.name}.unreadable-{secrets.token_hex(4)}")
-            log.error(
-                "%s: this user may not read and write it; it is set aside as %s and lost",
-                file,
-                aside.name,
-            )
+            beside.mkdir(mode=0o750, exist_ok=True)
+            aside = beside / f"{file.parent.name}-{file.name}-{secrets.token_hex(4)}"
+            log.error("%s: this user may not read and write it; it is set aside as %s and lost", file, aside)
             file.rename(aside)
 
 
