@@ -139,7 +139,7 @@ def test_mqtt_settings_that_are_refused(settings: dict[str, object], message: st
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"url": "coap://platform.example"}, "coaps://"),
+        ({"url": "coap://platform.example"}, "give `oscore`"),
         ({"url": "coaps://platform.example"}, "psk_file: coaps:// needs"),
         ({"psk_identity": "gw"}, "are for coaps://"),
         ({"url": "coaps://platform.example", "psk_file": Path("k"), "psk_identity": "x" * 33}, "psk_identity: longer than 32"),
