@@ -60,6 +60,9 @@ class ServicePublisher:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        for site in list(self._runner.sites):
+            await site.stop()
+        await asyncio.sleep(0.01)  # what was accepted last becomes a connection, which can be closed
         for client in list(self._clients):
             await client.close()
         await self._runner.cleanup()
