@@ -19,7 +19,7 @@ demo: $(VENV)/run.done
 
 test: $(VENV)/dev.done
 	@$(PYTHON) tests/servers_installed.py
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 3 $(ARGS)
 
 check: $(VENV)/dev.done
 	$(BIN)/ruff check
