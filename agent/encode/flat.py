@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from agent.records import Alarm, Body, PointSummary, Reading, Severity, Summary, Value
+from agent.records import Alarm, Body, Envelope, PointSummary, Reading, Severity, Summary, Value
 
 Named: TypeAlias = tuple[tuple[str, ...], Value]
 """A path, and its value; None: asked and not usable."""
@@ -65,9 +65,11 @@ def _of_point(point: PointSummary) -> Iterator[Named]:
         yield ("states", word), float(seconds)
 
 
-def machine_of(body: Body) -> str | None:
-    """Whose record it is; None: the gateway's own, whatever its id."""
-    return None if not isinstance(body, Reading | Summary | Alarm) else body.machine
+def machine_of(envelope: Envelope) -> str | None:
+    """Whose record it is; None: the gateway's own."""
+    body = envelope.body
+    machine = body.machine if isinstance(body, Reading | Summary | Alarm) else None
+    return None if machine == envelope.gateway else machine
 
 
 def moment(body: Body, stored_at: float) -> int:

@@ -64,7 +64,7 @@ class Node:
         """What a portion of envelopes says, in its order."""
         told: Told = {}
         for envelope in portion:
-            told.setdefault(machine_of(envelope.body), []).extend(self._of(envelope))
+            told.setdefault(machine_of(envelope), []).extend(self._of(envelope))
         return told
 
     def data(self, told: Told, now: int) -> list[tuple[str, bytes]]:

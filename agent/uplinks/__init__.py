@@ -60,5 +60,7 @@ UPLINKS = {
     "mqtt": "agent.uplinks.mqtt",
     "coap": "agent.uplinks.coap",
     "sparkplug": "agent.uplinks.sparkplug",
+    "thingsboard": "agent.uplinks.thingsboard",
+    "thingspeak": "agent.uplinks.thingspeak",
 }
 """kind -> module with `Settings` and `open_uplink(name, gateway, settings) -> Uplink`"""
