@@ -12,6 +12,7 @@ help:
 	@echo "make test [ARGS='-k store']             all tests, against real servers"
 	@echo "make check                              lint, types, layers"
 	@echo "make bundle                             a tarball that installs the agent without internet"
+	@echo "make fuzz [FUZZ_SECONDS=30]             every codec, with what a line may bring"
 
 demo: $(VENV)/run.done
 	@$(BIN)/atm-agent demo $(ARGS)
@@ -28,6 +29,16 @@ check: $(VENV)/dev.done
 
 bundle: $(VENV)/run.done
 	$(BIN)/python systemd/bundle.py
+
+# Every codec for a while, each as long as FUZZ_SECONDS. Atheris is no part of the lock file: only this needs it.
+FUZZ_SECONDS ?= 30
+FUZZ := board cobs id003 ccnet ebds megatec modbus cctalk lcdm nmea mdb text pins xfs4iot
+fuzz: $(VENV)/dev.done
+	$(BIN)/pip install --quiet --require-hashes --only-binary :all: -r tests/fuzz/requirements.txt
+	@for target in $(FUZZ); do \
+	  echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
+	  $(BIN)/python -m tests.fuzz $$target -max_total_time=$(FUZZ_SECONDS) -verbosity=0 || exit 1; \
+	done
 
 $(VENV)/run.done: requirements.lock pyproject.toml | $(VENV)
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock

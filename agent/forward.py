@@ -33,6 +33,10 @@ LONGEST_WAIT = 300.0  # s that a platform may ask for: it may be overloaded, it 
 LONGEST_BATCH = 900.0  # s that connecting or one batch may take over the slowest line before the loop counts as stuck
 LOOK = 10.0  # s between looks at the store for what nobody announces: losses found by upkeep, records held in memory
 
+CLEAN = 4096  # texts that are remembered as being in order
+LONGEST_NAME = 128  # characters of one
+_clean: set[str] = set()
+
 CARD_DATA = "it looks like card data"
 
 UP, DOWN, REFUSED = "up", "down", "refused"  # the words of gateway.uplink.{uplink}
@@ -247,13 +251,22 @@ def _card_data_in(body: Body) -> bool:
     while waiting:
         each = waiting.pop()
         if isinstance(each, str):
-            if len(each) >= PAN_DIGITS.start and looks_like_card_data(each):
+            if len(each) >= PAN_DIGITS.start and each not in _clean and _looks_bad(each):
                 return True
         elif isinstance(each, dict):
             waiting.extend(each)
             waiting.extend(each.values())
         elif isinstance(each, list | tuple):
             waiting.extend(each)
+    return False
+
+
+def _looks_bad(text: str) -> bool:
+    """Remembers what is in order, and only that: names of points and machines come again and again."""
+    if looks_like_card_data(text):
+        return True
+    if len(_clean) < CLEAN and len(text) <= LONGEST_NAME:
+        _clean.add(text)
     return False
 
 

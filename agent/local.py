@@ -70,15 +70,17 @@ class LocalSocket:
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Told:
-        uid = _peer(writer.get_extra_info("socket"))
+        uid, line = _peer(writer.get_extra_info("socket")), b""
+        with contextlib.suppress(TimeoutError, ValueError):  # whoever says too much, or nothing, has asked nothing
+            async with asyncio.timeout(PATIENCE):
+                line = await reader.readline()
         if uid not in (0, os.geteuid()):
             return refused(f"only root and the agent's own user may ask; you are uid {uid}")
         if len(self._asking) > ASKERS:
             return refused("too many ask at once; try again")
         try:
-            async with asyncio.timeout(PATIENCE):
-                request = msgspec.json.decode(await reader.readline(), type=dict[str, Any])
-        except (TimeoutError, ValueError, msgspec.DecodeError):
+            request = msgspec.json.decode(line, type=dict[str, Any])
+        except msgspec.DecodeError:
             return refused("expected one line: a JSON object with `ask`")
         answering = self._answers.get(str(request.get("ask")))
         if answering is None:

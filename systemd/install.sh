@@ -124,10 +124,16 @@ EOF
 }
 
 check_configuration() {
-  "$home/versions/$1/bin/atm-agent" check "$etc/config.yaml" || {
-    say "the new version cannot use $etc/config.yaml; nothing was changed ($home/versions/$1/bin/atm-agent config migrate may help)" >&2
-    exit 78
-  }
+  status=0
+  "$home/versions/$1/bin/atm-agent" check "$etc/config.yaml" || status=$?
+  case $status in
+    0) ;;
+    78)
+      say "the new version cannot use $etc/config.yaml; nothing was changed ($home/versions/$1/bin/atm-agent config migrate may help)" >&2
+      exit 78
+      ;;
+    *) rm -rf "$home/versions/$1"; fail "the new version does not run on this system; nothing was changed" ;;
+  esac
 }
 
 # One rename: a power cut leaves the old version or the new one.

@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -104,6 +105,58 @@ def libcoap(folder: Path, *arguments: str) -> Server:
     port = free_port(socket.SOCK_DGRAM)
     command = [program("coap-server-openssl", "libcoap3-bin"), "-A", HOST, "-p", str(port), *arguments]
     return Server(command, port, socket.SOCK_DGRAM, folder / f"libcoap-{port}.log")
+
+
+def nats(folder: Path) -> Server:
+    """NATS with its MQTT port, which speaks 3.1.1; not started."""
+    port = free_port()
+    file = folder / "nats.conf"
+    file.write_text(
+        f'listen: "{HOST}:{free_port()}"\nserver_name: "tests"\njetstream {{ store_dir: "{folder}" }}\n'
+        f'mqtt {{ host: "{HOST}", port: {port} }}\n'
+    )
+    return Server([program("nats-server", "nats-server"), "-c", str(file)], port, socket.SOCK_STREAM, folder / "nats.log")
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """The address of a database of a server of its own. It refuses to be root, so it is somebody else then."""
+    bin_ = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    initdb = str(bin_[-1] / "initdb") if bin_ else program("initdb", "postgresql")
+    as_ = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))  # not below pytest's own directories, which are closed to others
+    try:
+        if as_:
+            shutil.chown(folder, "nobody", "nogroup")
+        make = [*as_, initdb, "-D", f"{folder}/data", "-U", "atm", "-A", "trust", "--no-sync", "-E", "UTF8"]
+        subprocess.run(make, check=True, capture_output=True, cwd=folder)
+        port = free_port()
+        options = ["-p", str(port), "-c", f"listen_addresses={HOST}", "-c", f"unix_socket_directories={folder}"]
+        server = [*as_, str(Path(initdb).with_name("postgres")), "-D", f"{folder}/data", *options]
+        started = Server(server, port, socket.SOCK_STREAM, folder / "log")
+        started.start()
+        where = f"postgresql://atm@{HOST}:{port}/postgres"
+        try:
+            _await_postgres(where)
+            yield where
+        finally:
+            started.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _await_postgres(where: str) -> None:
+    import psycopg
+
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            psycopg.connect(where).close()
+        except psycopg.OperationalError:  # it is starting up
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        else:
+            return
 
 
 @contextlib.contextmanager

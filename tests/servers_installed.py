@@ -5,6 +5,7 @@ Runs with the system's own python3, before the tests; needs nothing beside the s
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import subprocess
@@ -16,13 +17,16 @@ PACKAGES = {
     "coap-server-openssl": "libcoap3-bin",
     "openssl": "openssl",
     "chromium": "chromium",
+    "nats-server": "nats-server",
+    "initdb": "postgresql",
 }
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 
 
 def missing() -> list[str]:
     """Debian packages whose programs are not found."""
-    return sorted({package for program, package in PACKAGES.items() if shutil.which(program, path=PATH) is None})
+    path = ":".join([PATH, *sorted(glob.glob("/usr/lib/postgresql/*/bin"))])
+    return sorted({package for program, package in PACKAGES.items() if shutil.which(program, path=path) is None})
 
 
 def main() -> int:

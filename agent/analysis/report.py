@@ -6,9 +6,9 @@ records do not tell is None: it is never taken for 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -31,6 +31,7 @@ from agent.records import Alarm, Body, Summary
 
 DAY = 86_400.0
 HORIZON = 3 * DAY  # s until the next replenishment, where no calendar tells it
+PAST = "the past alone"
 CAUTIOUS = 0.95  # the level of cash-at-risk, and of the days that the cash lasts at least
 
 
@@ -93,6 +94,16 @@ class Outlook:
     days_known: int
     """Days of demand that the records hold, and how many of them are no observation, for customers could not be served."""
     days_censored: int
+    foretold_by: str
+    """The model that foretells the demand, or the past."""
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """A model of demand: `foretell` takes the days that are known and the first one ahead; None when it does not know."""
+
+    name: str
+    foretell: Callable[[Sequence[DayOfDemand], date], Forecast | None]
 
 
 @dataclass(frozen=True)
@@ -152,10 +163,10 @@ class Report:
         }
 
 
-def report(bodies: Iterable[Body], asked: Asked, forecast: Forecast | None = None) -> Report:
+def report(bodies: Iterable[Body], asked: Asked, oracle: Oracle | None = None) -> Report:
     """The report of a span out of a machine's records, oldest first. What came before the span tells alarms that were open and
-    what was loaded; all of it up to the span's end teaches the demand. `forecast`: of the demand after the span, where a model
-    makes one; without it the past foretells."""
+    what was loaded; all of it up to the span's end teaches the demand. `oracle`: a model that foretells the demand after the
+    span; without it, and where it does not know, the past foretells."""
     whole, within = Past(asked.machine), Past(asked.machine)
     for body in bodies:
         at = body.end if isinstance(body, Summary) else body.at if isinstance(body, Alarm) else asked.span.start
@@ -166,7 +177,7 @@ def report(bodies: Iterable[Body], asked: Asked, forecast: Forecast | None = Non
             within.add(body)
     span = _clipped(asked.span, whole)
     within.episodes = [each for each in whole.episodes if each.raised < span.end and (each.end is None or each.end > span.start)]
-    return _made(asked, span, whole, within, forecast)
+    return _made(asked, span, whole, within, oracle)
 
 
 def _clipped(span: Span, past: Past) -> Span:
@@ -178,7 +189,7 @@ def _clipped(span: Span, past: Past) -> Span:
     return Span(max(span.start, known.start), min(span.end, known.end))
 
 
-def _made(asked: Asked, span: Span, whole: Past, within: Past, forecast: Forecast | None) -> Report:
+def _made(asked: Asked, span: Span, whole: Past, within: Past, oracle: Oracle | None) -> Report:
     seen = [Span(each.start, each.end) for each in within.windows if each.observed > 0]
     hours = [Span(*each) for each in asked.plan.open_spans(*span)] if span.seconds else []
     agreed = common(hours, seen)
@@ -203,7 +214,7 @@ def _made(asked: Asked, span: Span, whole: Past, within: Past, forecast: Forecas
         degraded=sum(each.degraded for each in within.windows),
         reliability=reliability(outages, operating, counts.notes_picked or counts.notes_presented),
         out_of_cash=available.by_cause.get("cashOut", 0.0),
-        outlook=_outlook(asked, span, whole, demand, forecast),
+        outlook=_outlook(asked, span, whole, demand, oracle),
         demand=demand,
     )
 
@@ -217,10 +228,12 @@ def _money(past: Past) -> Money:
     return Money(past.currency, known[0], known[-1], min(known), max(known), paid, dict(units))
 
 
-def _outlook(asked: Asked, span: Span, whole: Past, demand: Sequence[DayOfDemand], forecast: Forecast | None) -> Outlook:
+def _outlook(asked: Asked, span: Span, whole: Past, demand: Sequence[DayOfDemand], oracle: Oracle | None) -> Outlook:
     days, until = _horizon(asked, span.end)
     cash = whole.windows[-1].cash if whole.windows else None
-    forecast = forecast or history_forecast(demand, datetime.fromtimestamp(span.end, UTC).astimezone(asked.plan.zone).date())
+    first = datetime.fromtimestamp(span.end, UTC).astimezone(asked.plan.zone).date()
+    by_model = oracle.foretell(demand, first) if oracle is not None else None
+    forecast = by_model or history_forecast(demand, first)
     coming = forecast(days) if cash is not None else None
     return Outlook(
         days=days,
@@ -232,6 +245,7 @@ def _outlook(asked: Asked, span: Span, whole: Past, demand: Sequence[DayOfDemand
         insured_limit=asked.insured_limit,
         days_known=len(demand),
         days_censored=sum(each.censored for each in demand),
+        foretold_by=oracle.name if oracle is not None and by_model is not None else PAST,
     )
 
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
-from math import exp, floor, log, sqrt
+from math import exp, floor, isfinite, log, sqrt
 from statistics import NormalDist, fmean
 from typing import Protocol, TypeAlias
 
@@ -124,9 +124,9 @@ class QuantileDemand:
         levels = sorted(self.quantiles)
         if len(levels) < 2 or not 0.0 < levels[0] <= levels[-1] < 1.0:
             raise ValueError(f"quantiles: expected two levels or more between 0 and 1, got {levels}")
-        amounts = sorted(max(0.0, float(amount)) for amount in self.quantiles.values())
-        if not all(amount < float("inf") for amount in amounts):  # NaN is none either
+        if not all(isfinite(amount) for amount in self.quantiles.values()):
             raise ValueError("quantiles: expected finite amounts")
+        amounts = sorted(max(0.0, float(amount)) for amount in self.quantiles.values())
         object.__setattr__(self, "quantiles", dict(zip(levels, amounts, strict=True)))
 
     @property

@@ -33,8 +33,8 @@ COMMANDS = (
 )
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line. Each command's module adds its own part and runs it."""
+def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The command line, of all commands or of some. Each command's module adds its own part and runs it."""
     top = argparse.ArgumentParser(
         prog="atm-agent",
         description="Edge gateway agent for cash machines: reads, keeps, scores and forwards, through outages.",
@@ -42,14 +42,16 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"atm-agent {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    for name in names:
         import_module(f"agent.cli.{name}").add_parser(commands)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Errors that the agent foresaw are one line each on stderr."""
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    known = words[:1] if words[:1] and words[0] in COMMANDS else COMMANDS  # an agent that runs loads no other command
+    args = parser(known).parse_args(argv)
     try:
         return int(import_module(f"agent.cli.{args.command}").run(args))
     except ConfigError as error:

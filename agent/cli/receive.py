@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import errno
 import re
 import signal
@@ -16,15 +17,18 @@ from typing import Any
 import msgspec
 
 from agent.errors import EXIT_FAILED, EXIT_OK, AgentError
+from agent.receive.database import Database, clocks, open_database, restore
 from agent.receive.intake import Intake
-from agent.receive.ledger import Account
+from agent.receive.ledger import Account, Ledger
 from agent.receive.outfile import OutFile
+from agent.receive.place import Place
 from agent.uplinks import endpoint
 from agent.uplinks.endpoint import Scheme
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 COAP_PORT = 5683
 MQTT = {"mqtt": Scheme(1883, secure=False), "mqtts": Scheme(8883, secure=True)}
+CLIENT = "atm-receive"
 ANSWER = 10.0  # s for a broker to let us subscribe
 
 REMEDIES = {
@@ -42,23 +46,31 @@ def add_parser(subparsers: Any) -> None:
         help="take what agents send: the platform's end, in small",
         description="Takes what agents send, drops duplicates, says what is missing, and tells the account at the end.",
     )
-    ways = receive.add_subparsers(dest="way", required=True, metavar="(coap|mqtt)")
+    ways = receive.add_subparsers(dest="way", required=True, metavar="(coap|mqtt|verify)")
     coap = ways.add_parser("coap", help="listen as a CoAP server")
     coap.add_argument("--bind", type=address, default=("127.0.0.1", COAP_PORT), metavar="HOST:PORT", help="port 0: any free one")
     coap.add_argument("--oscore", type=Path, metavar="DIR", help="hear only who has a security context there, one a gateway")
     mqtt = ways.add_parser("mqtt", help="subscribe at an MQTT broker")
     mqtt.add_argument("url", metavar="URL", help="mqtt:// or mqtts:// host[:port]")
-    mqtt.add_argument("--topic", default="atm/+/+", help="topic filter (default: %(default)s)")
-    mqtt.add_argument("--client-id", default="atm-receive", help="whose session it is at the broker (default: %(default)s)")
+    mqtt.add_argument(
+        "--topic", default="atm/+/+", help="topic filter, or a template as an uplink has it: atm/{tenant}/{machine}/{kind}"
+    )
+    mqtt.add_argument("--client-id", default=CLIENT, help="whose session it is at the broker (default: %(default)s)")
+    mqtt.add_argument("--share", default="", metavar="GROUP", help="take a share of what comes, with the others of this group")
     mqtt.add_argument("--username", default="")
     mqtt.add_argument("--password-file", type=Path, metavar="FILE")
     mqtt.add_argument("--ca", type=Path, metavar="FILE", help="trusted CA certificates (PEM)")
     mqtt.add_argument("--insecure", action="store_true", help="allow mqtt:// to another machine")
     for way in (coap, mqtt):
-        way.add_argument("--out", type=Path, metavar="FILE", help="write each envelope to it as a line of JSON, and continue it")
+        kept = way.add_mutually_exclusive_group()
+        kept.add_argument("--out", type=Path, metavar="FILE", help="write each envelope to it as a line of JSON, and continue it")
+        kept.add_argument("--into", metavar="DATABASE", help="store each envelope once: sqlite:FILE or postgresql://HOST/NAME")
         way.add_argument("--json", action="store_true", help="the account as one JSON object, on the last line")
         way.add_argument("--for", dest="duration", type=duration, metavar="DURATION", help="stop by itself, as in 90s or 2h")
         way.add_argument("--ready-file", type=Path, metavar="FILE", help="write the URL to it once ready to receive")
+    verify = ways.add_parser("verify", help="prove that a database holds every position once, or a loss that covers it")
+    verify.add_argument("into", metavar="DATABASE", help="sqlite:FILE or postgresql://HOST/NAME")
+    verify.add_argument("--json", action="store_true", help="one JSON object, on the last line")
 
 
 def duration(text: str) -> float:
@@ -81,17 +93,59 @@ def address(text: str) -> tuple[str, int]:
 
 def run(args: argparse.Namespace) -> int:
     """Receive until a signal, the end of --for or a failure; then tell the account. Raises AgentError when it cannot begin."""
-    out = _open(args.out)
+    if args.way == "verify":
+        return _verify(args)
+    if args.way == "mqtt" and args.share and args.client_id == CLIENT:
+        raise AgentError(f"--share {args.share}: give each receiver of the group a --client-id of its own, always the same")
+    out = _database(args.into) if args.into else _open(args.out)
     try:
-        intake = _intake(out)
+        intake = _intake(out, getattr(args, "topic", ""))
         failure = (_coap if args.way == "coap" else _mqtt)(args, intake)
+        if failure:
+            print(f"atm-agent: {failure}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # a database that is gone has been told of
+            _tell(intake.account(), as_json=args.json)
     finally:
         if out is not None:
             out.close()
-    if failure:
-        print(f"atm-agent: {failure}", file=sys.stderr)
-    _tell(intake.account(), as_json=args.json)
     return EXIT_FAILED if failure else EXIT_OK
+
+
+def _verify(args: argparse.Namespace) -> int:
+    """What is there, gateway by gateway. The exit status says whether it is complete."""
+    database, ledger = _database(args.into), Ledger()
+    try:
+        restore(database, ledger)
+        account, trust = ledger.account(), clocks(database)
+    except OSError as error:
+        raise AgentError(f"verify: {error.strerror}") from None
+    finally:
+        database.close()
+    complete = account.missing == 0
+    if args.json:
+        told = {"complete": complete, **msgspec.to_builtins(account), "clocks": [each._asdict() for each in trust]}
+        del told["alarms"], told["duplicates"], told["undecodable"]
+        _say(msgspec.json.encode(told).decode())
+        return EXIT_OK if complete else EXIT_FAILED
+    for clock in trust:
+        by = f"{clock.unsynced} of them by a clock that nothing kept right" if clock.unsynced else "all by a clock that was right"
+        _say(f"{clock.gateway}: {clock.received} envelopes, {by}")
+        for stream in (each for each in account.streams if each.gateway == clock.gateway):
+            _say(f"  {stream.epoch} {stream.lane}: last {stream.highest}, received {stream.received}, lost {stream.lost}")
+            for first, last in stream.holes:
+                _say(f"    missing {first} to {last}, and no loss says why")
+    _say("complete" if complete else f"{account.missing} positions are missing")
+    return EXIT_OK if complete else EXIT_FAILED
+
+
+def _database(where: str) -> Database:
+    try:
+        return open_database(where)
+    except ValueError as error:
+        raise AgentError(f"--into: {error}") from None
+    except OSError as error:
+        name = where if where.startswith("sqlite") else "the database"  # an address may hold a password
+        raise AgentError(f"--into: {name}: {error.strerror or error}; is it there, and may this user write to it?") from None
 
 
 def _open(path: Path | None) -> OutFile | None:
@@ -105,11 +159,13 @@ def _open(path: Path | None) -> OutFile | None:
         raise AgentError(f"--out {path}: {error.strerror}; name a file that this user may write") from None
 
 
-def _intake(out: OutFile | None) -> Intake:
+def _intake(out: OutFile | Database | None, topic: str) -> Intake:
     try:
-        return Intake(out, _say, time.time)
+        return Intake(out, _say, time.time, Place(topic))
     except ValueError as error:
         raise AgentError(f"--out {error}") from None
+    except OSError as error:
+        raise AgentError(f"--into: {error.strerror or error}") from None
 
 
 def _say(line: str) -> None:
@@ -140,7 +196,7 @@ def _coap(args: argparse.Namespace, intake: Intake) -> str:
     try:
         asyncio.run(main())
     except OSError as error:
-        place = f"cannot write down what came: {args.out}" if listening else f"--bind {host}:{port}"
+        place = f"cannot write down what came: {args.out or 'the database'}" if listening else f"--bind {host}:{port}"
         why = f"{place}: {error.strerror or error}{REMEDIES.get(error.errno or 0, '')}"
         if listening:
             return why
@@ -206,6 +262,7 @@ def _broker(args: argparse.Namespace) -> Any:
         endpoint.tls_context("receive", args.ca, None, None) if where.secure else None,
         args.username,
         endpoint.secret("receive", "--password-file", args.password_file) if args.password_file else None,
+        args.share,
     )
 
 

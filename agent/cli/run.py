@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import sys
 from pathlib import Path
 
+from agent import journal
 from agent.clock import Clock, ScaledClock, SystemClock
 from agent.config.file import ConfigurationFile
 from agent.config.settings import Settings
@@ -37,8 +37,8 @@ def run(args: argparse.Namespace) -> int:
     """Load, wire, run."""
     file = ConfigurationFile(args.config, args.good)
     settings = _read(file, fall_back=args.fall_back)
-    handler, quiet = logging.StreamHandler(sys.stderr), Quiet()
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))  # the journal knows the time
+    handler, quiet = journal.handler(), Quiet()
+    handler.addFilter(journal.Scrub())
     handler.addFilter(quiet)
     logging.basicConfig(handlers=[handler], level=settings.gateway.log.upper())
     from agent.app import Agent

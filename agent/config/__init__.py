@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,9 @@ def rules(settings: RulesSettings) -> tuple[Rule, ...]:
     return (*(rule for rule in shipped if rule.rule not in settings.disable), *settings.own)
 
 
+@cache
 def shipped_rules() -> tuple[Rule, ...]:
-    """The rules that come with the agent. Raises ConfigError when the file was spoilt."""
+    """The rules that come with the agent, read once. Raises ConfigError when the file was spoilt."""
     return read_rules(SHIPPED_RULES)
 
 

@@ -9,8 +9,10 @@ from typing import Literal
 import msgspec
 
 from agent.encode import Encoding, Undecodable
+from agent.receive.database import Database, restore
 from agent.receive.ledger import Account, Ledger
 from agent.receive.outfile import OutFile, kept
+from agent.receive.place import Place
 from agent.records import Alarm, Envelope, Loss
 
 STATUS = "status"  # the last word of the place where a gateway tells how its link is
@@ -28,15 +30,21 @@ _decode_status = msgspec.json.Decoder(Status).decode
 class Intake:
     """One ledger, one out file. `say` is given each line for people, `now` is the wall clock in seconds since the epoch."""
 
-    def __init__(self, out: OutFile | None, say: Callable[[str], None], now: Callable[[], float]) -> None:
-        """Continues where the out file ends. Raises ValueError when it holds something else."""
+    def __init__(
+        self, out: OutFile | Database | None, say: Callable[[str], None], now: Callable[[], float], place: Place | None = None
+    ) -> None:
+        """Continues where the out file or the database ends. Raises ValueError when the file holds something else, or OSError."""
         self._ledger = Ledger()
         self._out = out
         self._say = say
         self._now = now
-        for line in out.lines() if out is not None else ():
-            self._ledger.enter(line, line.received_at)
-        self._ledger.duplicates = 0  # a line written twice is no message that came twice
+        self._place = place or Place()
+        if isinstance(out, OutFile):
+            for line in out.lines():
+                self._ledger.enter(line, line.received_at)
+            self._ledger.duplicates = 0  # a line written twice is no message that came twice
+        elif out is not None:
+            restore(out, self._ledger)
 
     def take(self, encoding: Encoding, payload: bytes, place: Sequence[str]) -> None:
         """A message that came in at a topic or path, by its levels. Raises Undecodable, or OSError when it cannot be kept."""
@@ -45,7 +53,7 @@ class Intake:
                 self._status(payload, place)
                 return
             envelopes = encoding.decode(payload)
-            _check_place(envelopes[0], place)
+            self._place.check(envelopes, place)
         except Undecodable as error:
             self._ledger.undecodable += 1
             self._say(f"refused {len(payload)} bytes at {_printable('/'.join(place))}: {error}")
@@ -53,15 +61,24 @@ class Intake:
         self._keep(envelopes)
 
     def account(self) -> Account:
-        """Of everything in the out file and since."""
+        """Of everything in the out file and since; of a database, of everything that any receiver has put there."""
+        if self._out is not None and not isinstance(self._out, OutFile):
+            restore(self._out, self._ledger)
         return self._ledger.account()
 
     def _keep(self, envelopes: Sequence[Envelope]) -> None:
         received_at = self._now()
-        fresh = {(each.lane, each.position): each for each in envelopes if not self._ledger.known(each)}
+        fresh = {each.position: each for each in envelopes if not self._ledger.known(each)}
+        elsewhere: set[int] = set()  # positions that another receiver had already
         if self._out is not None and fresh:
-            self._out.append([kept(each, received_at) for each in fresh.values()])
+            stored = self._out.append([kept(each, received_at) for each in fresh.values()])
+            elsewhere = fresh.keys() - {each.position for each in stored}
         for envelope in envelopes:
+            if envelope.position in elsewhere:
+                self._ledger.duplicates += 1
+                self._ledger.restore(envelope.gateway, envelope.epoch, envelope.lane, envelope.position, envelope.position)
+                elsewhere.discard(envelope.position)
+                continue
             entry = self._ledger.enter(envelope, received_at)
             if entry.gap:
                 first, last = entry.gap
@@ -85,12 +102,6 @@ class Intake:
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise Undecodable('not a status; expected {"link": "up"}, "down" or "lost"') from None
         self._say(f"link  {_printable('/'.join(place[:-1]))}: {status.link}")
-
-
-def _check_place(envelope: Envelope, place: Sequence[str]) -> None:
-    """A gateway may speak for itself alone: what it is allowed to write to says who it is."""
-    if envelope.gateway not in place or envelope.lane not in place:
-        raise Undecodable("the batch is of another gateway or lane than the place that it came in at")
 
 
 def _stream(envelope: Envelope) -> str:

@@ -99,10 +99,19 @@ class Ledger:
         match envelope.body:
             case Alarm() as alarm:
                 self._alarms.append(_alarm_account(alarm, envelope, received_at))
-            case Loss(lane=lane, first=first, last=last) if 1 <= first <= last:
-                self._stream(envelope.gateway, envelope.epoch, lane).lost.add(first, last)
+            case Loss() as loss:
+                self.lose(envelope.gateway, envelope.epoch, loss)
         gap = (highest + 1, envelope.position - 1) if envelope.position > highest + 1 else None
         return Entry(fresh=True, gap=gap)
+
+    def restore(self, gateway: str, epoch: str, lane: str, first: int, last: int) -> None:
+        """Note positions first to last of a stream as received, some time before."""
+        self._stream(gateway, epoch, lane).received.add(first, last)
+
+    def lose(self, gateway: str, epoch: str, loss: Loss) -> None:
+        """Note what a gateway says it could not keep."""
+        if 1 <= loss.first <= loss.last:
+            self._stream(gateway, epoch, loss.lane).lost.add(loss.first, loss.last)
 
     def known(self, envelope: Envelope) -> bool:
         """Whether this very envelope has been entered before."""

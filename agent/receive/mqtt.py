@@ -19,6 +19,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.encode import BY_MEDIA_TYPE, MAX_BYTES, Encoding, Undecodable, sniffed
 from agent.receive.intake import Intake
+from agent.receive.place import topic_filter
 
 SESSION = 7 * 86_400  # s that the broker keeps what waits for us
 AROUND = 64 * 1024  # bytes of a packet beside its payload, at most
@@ -37,9 +38,17 @@ class Broker:
     tls: ssl.SSLContext | None = None
     username: str = ""
     password: bytes | None = None
+    share: str = ""
+    """The group of receivers that share what comes (MQTT 5, 4.8.2); empty: this one takes everything."""
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+    @property
+    def filter(self) -> str:
+        """What is subscribed to."""
+        topic = topic_filter(self.topic)
+        return f"$share/{self.share}/{topic}" if self.share else topic
 
 
 class Subscriber:
@@ -91,7 +100,7 @@ class Subscriber:
         if reason.value >= FAILURE:
             self._end(f"{self._broker} refuses the connection: {reason}; check user, password and client id")
         else:
-            client.subscribe(self._broker.topic, qos=1)
+            client.subscribe(self._broker.filter, qos=1)
 
     def _on_subscribe(self, _c: Client, _u: Any, _mid: int, reasons: list[ReasonCode], _p: Any) -> None:
         refused = [str(reason) for reason in reasons if reason.value >= FAILURE]

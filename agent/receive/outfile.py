@@ -62,12 +62,13 @@ class OutFile:
         os.ftruncate(self._fd, whole)
         os.lseek(self._fd, whole, os.SEEK_SET)
 
-    def append(self, received: Sequence[Kept]) -> None:
-        """Write lines; they are on the medium on return."""
+    def append(self, received: Sequence[Kept]) -> Sequence[Kept]:
+        """Write lines; they are on the medium on return. Returns them: the file is this process's alone."""
         content = b"".join(_encode(each) + b"\n" for each in received)
         while content:
             content = content[os.write(self._fd, content) :]
         os.fdatasync(self._fd)
+        return received
 
     def close(self) -> None:
         """Called once, last."""

@@ -176,6 +176,7 @@ class Models:
     def _scoring(self, wanted: Wanted, name: str, model: AnyModel, *, shadow: bool) -> Scoring:
         card = model.card
         every = _every(wanted, card)
+        threshold = wanted.threshold if wanted.threshold is not None else card.threshold
         if card.learns:
             features = wanted.features or card.features
             rows = _rows(wanted, card)
@@ -184,9 +185,9 @@ class Models:
         else:
             drift = self._drifts[name] = Drift(card)
             seldom = max(1, round(DRIFT_EVERY / every))
-            asked = _counted(cast("LoadedModel", model), drift, seldom)
-            scoring = Scoring(name, model.parsed, asked, card.threshold, every)
-        threshold = wanted.threshold if wanted.threshold is not None else card.threshold
+            loaded = cast("LoadedModel", model)
+            loaded.explain_from = threshold
+            scoring = Scoring(name, model.parsed, _counted(loaded, drift, seldom), card.threshold, every)
         return replace(scoring, threshold=threshold, shadow=shadow, event=card.event, says=card.says)
 
     def _watch(self, name: str, model: LearningModel, features: Sequence[str], every: float, rows: int, machine: str) -> Watch:

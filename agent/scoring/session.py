@@ -67,6 +67,8 @@ class LoadedModel(Loaded):
         self._score = self._outputs.index(OUTPUT)
         self._contributions = self._outputs.index(CONTRIBUTIONS) if CONTRIBUTIONS in self._outputs else None
         self._classes = self._outputs.index(CLASSES) if CLASSES in self._outputs else None
+        self.explain_from = 0.0
+        """Scores from here on name their drivers and their class; nobody asks for those of a calm machine."""
         self._row = np.empty((1, len(card.features)), dtype=np.float32)
         self._given = {INPUT: self._row}
 
@@ -77,7 +79,7 @@ class LoadedModel(Loaded):
         try:
             self._row[0] = features
             answer = self._run(self._outputs, self._given)
-            score = float(answer[self._score][0])
+            score: float = answer[self._score].item()
         except Exception as error:  # noqa: BLE001  the runtime raises what it likes; a model's failure costs its scores only
             self._break(error)
             return None
@@ -85,6 +87,8 @@ class LoadedModel(Loaded):
         if not 0.0 <= score <= 1.0:
             self._break(f"it answered {score}, which is no score")
             return None
+        if score < self.explain_from:
+            return Score(score)
         drivers, contributions = self._drivers(answer)
         return Score(score, drivers, self._attack(answer), contributions)
 
@@ -96,14 +100,14 @@ class LoadedModel(Loaded):
     def _drivers(self, answer: Sequence[Any]) -> tuple[tuple[str, ...], tuple[float, ...]]:
         if self._contributions is None:
             return (), ()
-        given: list[float] = answer[self._contributions][0].tolist()
-        strongest = sorted((-value, index) for index, value in enumerate(given) if value > 0.0)[:DRIVERS]
-        return tuple(self.card.features[index] for _, index in strongest), tuple(-value for value, _ in strongest)
+        given = zip(answer[self._contributions].tolist()[0], self.card.features, strict=True)
+        strongest = sorted([each for each in given if each[0] > 0.0], reverse=True)[:DRIVERS]
+        return tuple([name for _, name in strongest]), tuple([value for value, _ in strongest])
 
     def _attack(self, answer: Sequence[Any]) -> str | None:
         if self._classes is None or len(self.card.classes) < 2:
             return None
-        given: list[float] = answer[self._classes][0].tolist()
+        given: list[float] = answer[self._classes].tolist()[0]
         return self.card.classes[given.index(max(given[1:]), 1)]
 
 

@@ -136,6 +136,7 @@ class Listening:
         self._sizes = {each.header: each.size for each in self._says.asked}
         self._decoders: dict[Side, Decoder] = {side: Decoder(settings.check) for side in ("device", "host")}
         self._asked: int | None = None  # the header of the last request to our device
+        self._unanswered = False  # our device was asked, and has not answered since
         self._last = -inf
 
     def begin(self) -> None:
@@ -156,11 +157,13 @@ class Listening:
         for frame in frames:
             if frame.dst == self._settings.number:
                 self._asked = frame.header if not frame.data else None
+                self._unanswered = True
                 continue
             header, self._asked = self._asked, None
             if frame.dst != cctalk.HOST or frame.src not in (self._settings.number, None):
                 continue
             self.frames += 1
+            self._unanswered = False
             if header in self._sizes and frame.header == cctalk.ACK and self._sizes[header] in (None, len(frame.data)):
                 readings += self._values.news(self._says.said({header: frame.data}), at, mono)
         return readings
@@ -172,7 +175,9 @@ class Listening:
         return [reading for each in self._decoders.values() for reading in self._said(each.pause(), at, mono)]
 
     def away(self, word: str, at: float) -> Sequence[Reading]:
-        """It has no power, or its line is gone."""
+        """Without power, if it is heard to be asked in vain; a master that asks nothing says nothing of the device."""
+        if word == "silent" and not self._unanswered:
+            return ()
         return self._values.readings(self._settings.away(word), at)
 
     def counters(self) -> Mapping[str, float]:

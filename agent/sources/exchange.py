@@ -143,7 +143,7 @@ class Turns:
         for member in self.members:
             member.counts["reconnects"] = again
             member.round = member.request = None
-            member.due, member.vain = mono, 0
+            member.due, member.vain, member.garbled = mono, 0, False
         return self.received(b"", at, mono)
 
     def lost(self, word: str, why: str, at: float, mono: float) -> list[Told]:

@@ -118,6 +118,7 @@ class Watch:
         self._intact = device.frames
         self._heard = 0.0
         self._bytes = 0  # since the last intact frame
+        self._lost: set[Side] = set()  # wires that are not there
 
     def arrived(self, side: Side, arrival: Arrival, at: float, mono: float) -> list[Reading]:
         """What is to be said after something has happened on one of the wires."""
@@ -128,18 +129,22 @@ class Watch:
             return [*readings, *device.tick(at, mono), *self._judge(at, mono), *self._health.due(at, mono)]
         if isinstance(arrival, Opened):
             device.begin()
+            self._lost.discard(side)
             self._reconnects += arrival.again > 0
             self._heard, self._bytes = mono, 0
             return self._health.due(at, mono)
+        self._lost.add(side)
         self._health.turn(arrival.word, str(arrival))
-        return [*device.away(arrival.word, at), *self._health.due(at, mono)]
+        away = device.away(arrival.word, at) if side == "device" else ()
+        return [*away, *self._health.due(at, mono)]
 
     def _judge(self, at: float, mono: float) -> Sequence[Reading]:
         if self._device.frames != self._intact:
             self._intact = self._device.frames
             self._heard, self._bytes = mono, 0
-            self._health.turn("ok")
-        elif mono - self._heard >= self._settings.silent_after:
+            if not self._lost:
+                self._health.turn("ok")
+        elif not self._lost and mono - self._heard >= self._settings.silent_after:
             news = self._health.word != "silent"
             self._health.turn("silent", (NOTHING_UNDERSTOOD if self._bytes else NOTHING_HEARD).format(line=self._settings.line))
             return self._device.away("silent", at) if news else ()

@@ -93,6 +93,12 @@ class Twice:
                 self._held[name] = (value, times + 1)
         return counting
 
+    def known(self, values: Mapping[str, Value]) -> None:
+        """These count already, for another reason."""
+        self._passed.update(values)
+        for name in values:
+            self._held.pop(name, None)
+
     def forget(self) -> None:
         """Everything is new again: the line was lost, or the device was."""
         self._passed.clear()

@@ -250,7 +250,7 @@ class Xfs4IotSource:
             if readings := [reading for each in turned for reading in each.readings]:
                 await self._told.put(readings)
             for each in turned:
-                for text in each.send:
+                for text in each.asks:
                     await _say(connection, text)
 
     @asynccontextmanager

@@ -54,10 +54,10 @@ def may_send(text: str) -> bool:
 
 
 class Turned(NamedTuple):
-    """What comes of something: Readings, and texts to send."""
+    """What comes of something: Readings, and what to ask next."""
 
     readings: list[Reading]
-    send: list[str]
+    asks: list[str]
 
 
 class Talk:
@@ -166,11 +166,11 @@ class ServiceTalk(Talk):
     def tick(self, at: float, mono: float) -> Turned:
         """To be called every second or so. Raises LineLost when the service does not answer."""
         self.overdue(mono)
-        send = []
+        asks = []
         if mono >= self._due and not self.waiting():
             self._due = mono + self._every
-            send = self._look(mono)
-        return Turned(self.values.news(self._shown, at, mono), send)
+            asks = self._look(mono)
+        return Turned(self.values.news(self._shown, at, mono), asks)
 
     def _look(self, mono: float) -> list[str]:
         return [self.ask(name, mono) for name in ("Common.Status", *(["Storage.GetStorage"] if self._stored else []))]

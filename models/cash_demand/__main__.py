@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from agent.analysis.holidays import COUNTRIES, HolidayError, Holidays, read_dates
 from models import card
 from models.cash_demand import train
 from models.cash_demand.evaluate import Judged, judge, learn_and_judge, origins, spread
 from models.cash_demand.features import HORIZON
-from models.cash_demand.holidays import COUNTRIES, HolidayError, Holidays, read_dates
-from models.cash_demand.learn import LEAST_DAYS, Effort, learn
+from models.cash_demand.learn import LEAST_DAYS, Effort, learn, too_little
 from models.cash_demand.measure import SPANS
 from models.cash_demand.series import Calendar, DataError, Series, read
 
@@ -44,6 +44,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     judging = actions.add_parser("evaluate", help="forecast the last days of a file from the rows before them, and compare")
     judging.set_defaults(run=_evaluate)
     judging.add_argument("--model", type=Path, metavar="FILE", help="use this one instead of training on the rows before")
+    judging.add_argument("--own", action="store_true", help="train on the rows before, however few they are")
     judging.add_argument("--out", type=Path, metavar="FILE", help="write the measures as JSON")
     for each, count in ((training, 3), (judging, 1)):
         each.add_argument("--data", type=Path, required=True, metavar="FILE", help="CSV: a column of dates, then one a machine")
@@ -84,6 +85,8 @@ def _open(options: argparse.Namespace) -> tuple[Series, Calendar, Holidays]:
 
 def _train(options: argparse.Namespace) -> int:
     series, calendar, holidays = _open(options)
+    if lacking := too_little(series, len(series)):
+        print(f"cash_demand: {lacking}: the model that ships probably knows more", file=sys.stderr)
     effort = replace(Effort(), networks=options.networks)
     wanted = origins(len(series), options.horizon, options.origins, options.apart)
     usable = [origin for origin in wanted if origin >= LEAST_DAYS]
@@ -107,9 +110,9 @@ def _evaluate(options: argparse.Namespace) -> int:
             "are needed, so give a longer file, a shorter --horizon or fewer --origins"
         )
     model = options.model
-    if model is None and wanted[-1] < LEAST_DAYS:
+    if model is None and not options.own and (lacking := too_little(series, wanted[-1])):
         model = train.SHIPPED
-        print(f"cash_demand: fewer than {LEAST_DAYS} days to learn from: the model that ships is used", file=sys.stderr)
+        print(f"cash_demand: {lacking}, so the model that ships is used; --own trains all the same", file=sys.stderr)
     effort = replace(Effort(), networks=options.networks)
     steps = options.horizon + (effort.steps if model is None else 0)
     with _bar("forecasting", len(wanted) * steps) as step:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.cash_demand.calendar import CODES
+from agent.analysis.daycodes import CODES
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 YEAR_KNOTS = 13

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -49,8 +50,11 @@ class Judged:
         }
 
 
-def _rounded(value: float) -> float | int:
-    return value if isinstance(value, int) else round(value, 5)
+def _rounded(value: float) -> float | int | None:
+    """None where nothing was known, for JSON has no NaN."""
+    if isinstance(value, int):
+        return value
+    return round(value, 5) if isfinite(value) else None
 
 
 def judge(series: Series, calendar: Calendar, origin: int, horizon: int, run: Rows, step: Callable[[], None]) -> Judged:

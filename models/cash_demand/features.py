@@ -3,7 +3,7 @@
 The trainer runs these very nodes to make its training rows, so what was learned and what the gateway computes cannot drift apart.
 
     history   [machines, 546]  daily amounts, oldest first, the last one yesterday; NaN or 0: not known (0 is demand not met)
-    calendar  [602, 7]         codes of those days and of the 56 to come (calendar.CODES)
+    calendar  [602, 7]         codes of those days and of the 56 to come (daycodes.CODES)
 
 Amounts are taken as logarithms, freed of the calendar's pooled effect. Three blocks of 26 weeks are told apart: the last one,
 which alone is needed; the one before; and the one before the same weeks of last year, which tells the season where it is known.
@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from models.cash_demand.calendar import CODES
+from agent.analysis.daycodes import CODES
 from models.cash_demand.columns import NAMES, TENTS, TURN, Array, Tent, code_indices, group_matrix
 from models.cash_demand.nodes import Nodes
 

@@ -20,6 +20,7 @@ from models.cash_demand.network import Floats, Training
 from models.cash_demand.series import Calendar, DataError, Series
 
 LEAST_DAYS = 28 + 2 * HORIZON  # before `end`: four weeks to look back on, and one morning's days ahead as often again
+LEAST_KNOWN = 8_000  # days of machines that make a model better than the one that ships
 FIRST = 112  # the first morning, where the file is long enough
 MOST_ROWS = 450_000
 LIMIT = 3.0  # of a target's logarithm: one odd day must not pull
@@ -54,12 +55,22 @@ def learn(
             f"{series.path}: {end} days to learn from; at least {LEAST_DAYS} are needed, so give a longer file, or with --model "
             "a model that was trained on another one"
         )
+    if not (known := int((np.nan_to_num(series.amounts[:end]) > 0).sum())):
+        raise DataError(f"{series.path}: {known} known days to learn from; give a file with amounts above 0")
     effects = factors(series.amounts[:end], columns(calendar.until(end).astype(np.float64)))
     days = list(_days(series, calendar, end, daily_rows(effects), seed))
     daily = _fit(series, days, effort.daily, effort.networks, seed, step)
     sums = list(_spans(series, calendar, end, sum_rows(effects, daily), seed))
     cumulative = _fit(series, sums, effort.cumulative, effort.networks, seed, step)
     return Learned(effects, daily, cumulative)
+
+
+def too_little(series: Series, end: int) -> str:
+    """Why a model of its own would be worse than one that has seen other machines; nothing when there is enough."""
+    if end < LEAST_DAYS:
+        return f"{end} days to learn from, fewer than {LEAST_DAYS}"
+    known = int((np.nan_to_num(series.amounts[:end]) > 0).sum())
+    return f"{known} known days of machines to learn from, fewer than {LEAST_KNOWN}" if known < LEAST_KNOWN else ""
 
 
 Lot = tuple[Floats, Floats]

@@ -43,7 +43,7 @@ class Cumulative:
     @property
     def ratio(self) -> float:
         """Of the pinball losses."""
-        return self.pinball / self.history_pinball
+        return self.pinball / self.history_pinball if self.history_pinball > 0 else np.nan
 
 
 def daily(actual: Array, quantiles: Array, before: Array) -> Daily:
@@ -56,9 +56,9 @@ def daily(actual: Array, quantiles: Array, before: Array) -> Daily:
     return Daily(
         smape=_overall(_relative(wanted, quantiles)),
         mae=_overall(error),
-        mase=float(np.nanmean(_mean(error) / steps)),
+        mase=_over(_mean(error) / steps),
         wql=_wql(wanted, quantiles),
-        coverage=float(np.nanmean(high)),
+        coverage=_over(high),
     )
 
 
@@ -76,7 +76,8 @@ def _relative(wanted: Array, quantiles: Array) -> Array:
 def _wql(wanted: Array, quantiles: Array) -> float:
     known = np.isfinite(wanted) & np.isfinite(quantiles[..., MIDDLE])
     losses = [pinball(wanted[known], quantiles[known][:, LEVELS.index(level)], level).sum() for level in WQL_LEVELS]
-    return float(2.0 * np.mean(losses) / np.abs(wanted[known]).sum())
+    size = float(np.abs(wanted[known]).sum())
+    return float(2.0 * np.mean(losses) / size) if size > 0 else np.nan
 
 
 def pinball(actual: Array, quantile: Array, level: float) -> Array:
@@ -101,14 +102,9 @@ def cumulative(amounts: Array, first: int, quantiles: Array, days: int) -> Cumul
     ours = quantiles[:starts, :, days - 1, LEVELS.index(HIGH)]
     theirs = np.stack([_past(every[: first + start - days + 1]) for start in range(starts)])
     known = np.isfinite(actual) & np.isfinite(ours) & np.isfinite(theirs)
-    return Cumulative(
-        days,
-        int(known.sum()),
-        float((actual <= ours)[known].mean()),
-        float(pinball(actual[known], ours[known], HIGH).mean()),
-        float((actual <= theirs)[known].mean()),
-        float(pinball(actual[known], theirs[known], HIGH).mean()),
-    )
+    held = [np.where(known, actual <= quantile, np.nan) for quantile in (ours, theirs)]
+    lost = [np.where(known, pinball(actual, quantile, HIGH), np.nan) for quantile in (ours, theirs)]
+    return Cumulative(days, int(known.sum()), _over(held[0]), _over(lost[0]), _over(held[1]), _over(lost[1]))
 
 
 def _past(past: Array) -> Array:
@@ -128,4 +124,10 @@ def _mean(values: Array) -> Array:
 
 
 def _overall(values: Array) -> float:
-    return float(np.nanmean(_mean(values)))
+    return _over(_mean(values))
+
+
+def _over(values: Array) -> float:
+    """Mean of what is known; NaN where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else np.nan

@@ -23,7 +23,7 @@ class Nodes:
         """One node. With several outputs the name of the first one comes back; the others end in _1, _2…"""
         name = f"{kind.lower()}{len(self.nodes)}"
         names = [name, *(f"{name}_{index}" for index in range(1, outputs))]
-        self.nodes.append(helper.make_node(kind, inputs, names, **attributes))
+        self.nodes.append(helper.make_node(kind, inputs, names, name, **attributes))  # onnxruntime 1.20 wants names to fuse
         return name
 
     def floats(self, value: Any) -> str:

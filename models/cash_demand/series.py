@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from models.cash_demand.calendar import codes
+from agent.analysis.daycodes import codes
+from agent.analysis.holidays import Holidays
 from models.cash_demand.columns import Array
 from models.cash_demand.features import HISTORY, HORIZON
-from models.cash_demand.holidays import Holidays
 from models.cash_demand.network import Floats
 
 UNKNOWN = frozenset({"", "nan", "na", "n/a", "null", "none", "?", "-"})

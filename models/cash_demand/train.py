@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from agent.analysis.daycodes import CODES, codes
+from agent.analysis.holidays import Holidays
 from models import card
-from models.cash_demand.calendar import CODES, codes
 from models.cash_demand.evaluate import Judged, spread
 from models.cash_demand.features import HISTORY, HORIZON
 from models.cash_demand.graph import LEVELS, SPAN, Learned, Rows, graph
-from models.cash_demand.holidays import Holidays
 from models.cash_demand.measure import SPANS
 from models.cash_demand.network import Floats
 from models.cash_demand.series import DataError, Series
@@ -70,7 +70,7 @@ def write(learned: Learned, data: Mapping[str, str], measures: Mapping[str, Any]
         "features": list(INPUTS),
         "threshold": None,
         "levels": list(LEVELS),
-        "window": f"{HISTORY} days back (the last 182 are needed, the others tell the season); {HORIZON} days ahead, or sums "
+        "span": f"{HISTORY} days back (the last 182 are needed, the others tell the season); {HORIZON} days ahead, or sums "
         f"of 1 to {SPAN}",
         "golden": _golden([]),
         "intended_use": "Says how much a cash machine may be asked for: quantiles of each of the next 56 days, and of the next 1 "

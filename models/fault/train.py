@@ -48,11 +48,14 @@ def of_lives(forest: Forest, threshold: float, lived: Sequence[Lived], judged: J
     content: dict[str, Any] = {
         "name": "fault",
         "threshold": threshold,
+        "event": "SERVICE",
+        "says": f"expects that a technician will be needed within {HORIZON:g} days",
+        "every": 3600.0,  # s, the longest that a card may ask for
         "histograms": [card.histogram(column) for column in rows.T],
-        "window": f"features span up to a week; a visit within {HORIZON:g} days",
+        "span": f"features span up to a week; a visit within {HORIZON:g} days",
         "explanation": "how far the splits on a feature along the row's paths moved the share of faults; parts and base sum up",
         "intended_use": f"Says how likely a machine that works will need a technician within {HORIZON:g} days, so that a "
-        "visit that is planned anyway can take care of it. It never raises an alarm of its own.",
+        "visit that is planned anyway can take care of it. Its threshold is one above which four calls of five were right.",
         "limits": "Learned from simulated machines alone: what wears there wears as the simulator's parameters say, and breaks "
         "as its rules say. It has seen no real failure. Faults that come without a sign (a card that jams) cannot be foreseen. "
         "Let it run as a shadow and compare before anybody relies on it.",

@@ -240,6 +240,7 @@ def _say(options: argparse.Namespace, said: dict[str, Any]) -> None:
         print(json.dumps(said))
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console(highlight=False)
@@ -264,7 +265,7 @@ def _say(options: argparse.Namespace, said: dict[str, Any]) -> None:
     if "strongest" in said:
         table = Table("column", "mean size of its contribution", title="what drives the scores", title_justify="left")
         for name, size in list(said["strongest"].items())[:SHOWN]:
-            table.add_row(name, f"{size:.3f}")
+            table.add_row(escape(name), f"{size:.3f}")
         console.print(table)
         console.print(said["explanation"], markup=False, soft_wrap=True)
 

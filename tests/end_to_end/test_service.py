@@ -21,7 +21,7 @@ from agent.quiet import Quiet
 from agent.records import Loss
 from agent.status import statuses
 from agent.store.history import history
-from tests.end_to_end.site import REPOSITORY, Site, as_nobody, coap_uplink, until
+from tests.end_to_end.site import REPOSITORY, Site, as_nobody, coap_uplink, mqtt_uplink, until
 
 
 def test_ready_watchdog_reloading_and_stopping_are_told(site: Site) -> None:
@@ -80,7 +80,7 @@ SPOILINGS: dict[str, Callable[[Path], object]] = {
 async def test_no_file_of_the_state_keeps_the_agent_from_starting(
     site: Site, spoiling: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    file = site.configure([coap_uplink(9)], sources=[])
+    file = site.configure([mqtt_uplink(9)], sources=[])
     await life(file)
     for name in ("alarms/0000000000000001.journal", "summaries/0000000000000001.journal", "dead/0000000000000001.journal",
                  "state.journal"):  # fmt: skip

@@ -10,18 +10,22 @@ from typing import Any
 import msgspec
 
 from agent import config
+from agent.analysis.holidays import COUNTRIES, Holidays
 from agent.analysis.measures import PlannedTime
-from agent.analysis.report import Asked, report
+from agent.analysis.report import Asked, Oracle, report
 from agent.analysis.spans import Span
 from agent.cli.span import CONFIG, add_span, add_store, store_of
 from agent.config.scalars import duration
 from agent.config.settings import MachineSettings
-from agent.errors import EXIT_OK, AgentError, ConfigError
+from agent.errors import EXIT_OK, AgentError, ConfigError, ModelRefused
 from agent.records import Body
 from agent.stages.calendar import Plan
 from agent.store import ALARMS, SUMMARIES
 from agent.store.history import Span as Stretch
 from agent.store.history import history
+
+SHIPPED = Path(__file__).parents[3] / "models" / "cash_demand" / "cash_demand.onnx"
+NO_MODEL = Path("none")
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -48,6 +52,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="DURATION",
         help="time until the next replenishment (default: the next planned visit, or 3d)",
     )
+    parser.add_argument(
+        "--demand-model",
+        type=Path,
+        default=SHIPPED,
+        metavar="FILE.onnx",
+        help="a cash_demand model, which foretells the demand (default: the one of this release); none: the past alone",
+    )
+    parser.add_argument("--demand-sha256", metavar="HEX", help="of a model that did not come with the agent")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw cash, states, alarms and scores; needs matplotlib")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
@@ -72,7 +84,8 @@ def run(args: argparse.Namespace) -> int:
     plan = machine.plan() if machine is not None else Plan()
     limit = machine.insured_limit if machine is not None else None
     asked = Asked(args.machine, Span(args.start, args.end), plan, PlannedTime(args.planned), args.horizon, limit)
-    found = report((_body(each) for each in history(store_of(args), Stretch(machine=args.machine), (ALARMS, SUMMARIES))), asked)
+    bodies = (_body(each) for each in history(store_of(args), Stretch(machine=args.machine), (ALARMS, SUMMARIES)))
+    found = report(bodies, asked, _oracle(args, machine.location.country if machine is not None else ""))
     if not found.windows:
         raise AgentError(f"the store holds no windows of {args.machine} in this span; atm-agent history shows what it holds")
     if args.plot is not None:
@@ -86,6 +99,21 @@ def run(args: argparse.Namespace) -> int:
 
         show(found)
     return EXIT_OK
+
+
+def _oracle(args: argparse.Namespace, country: str) -> Oracle | None:
+    """The model that foretells the demand. One that is refused is told, and the past foretells."""
+    if args.demand_model == NO_MODEL:
+        return None
+    from agent.scoring.demand import open_demand  # loads the runtime
+
+    try:
+        model = open_demand(args.demand_model, args.demand_sha256)
+    except ModelRefused as error:
+        sys.stderr.write(f"{error}; the past alone foretells the demand\n")
+        return None
+    holidays = Holidays(country if country in COUNTRIES else "")
+    return Oracle(model.id, lambda past, first: model.forecast(past, first, holidays))
 
 
 def _body(envelope: Any) -> Body:

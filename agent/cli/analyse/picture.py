@@ -71,7 +71,7 @@ def _cash(axis: Any, report: Report) -> None:
     axis.set_ylabel(report.money.currency or "cash")
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axis.grid(alpha=0.3)
-    axis.legend(loc="upper right", fontsize=8, framealpha=0.9)
+    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
     if report.money.last is None:
         axis.text(0.5, 0.5, "the cash is not known", transform=axis.transAxes, ha="center", color="0.4")
 

@@ -85,6 +85,7 @@ def _outlook(report: Report) -> Iterator[tuple[str, str]]:
     own, currency = report.outlook, report.money.currency
     yield "next load", f"in {own.days:.1f} days ({own.until})"
     yield "demand known", f"{own.days_known} days, {own.days_censored} of them censored: customers could not be served all day"
+    yield "foretold by", own.foretold_by
     risk = own.risk
     if risk is None:
         yield "cash risk", "not known: it needs the cash and some weeks of days on which customers were served"

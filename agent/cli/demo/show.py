@@ -130,7 +130,7 @@ class Show:
                     self._backlog_max = max(self._backlog_max, sum(status["backlog"].values()))
             await asyncio.sleep(0.1)
 
-    async def _start_machine(self, stack: AsyncExitStack, room: Path, began: float, attack: float) -> None:
+    async def _start_machine(self, stack: AsyncExitStack, room: Path, began: float, attack: float) -> asyncio.subprocess.Process:
         at = datetime.fromtimestamp(WORLD + LEAD + (attack - began) * SPEED, UTC).strftime("%H:%M:%S")
         start = datetime.fromtimestamp(WORLD, UTC).isoformat()
         world = [
@@ -148,6 +148,7 @@ class Show:
         line = ["--pty", str(room / "board"), "--anchor", str(began), "--speed", str(SPEED), "--forever"]
         process = await _start(stack, "-m", "firmware_sim", *world, *line)
         await _until(self._hears_machine, process, "the simulated machine")
+        return process
 
     def _hears_machine(self) -> bool:
         return self._status is not None and len(self._status["points"].get(MACHINE, {})) > 10
@@ -158,7 +159,7 @@ class Show:
         """Everything between the start and the account. Returns how long the platform was away, in seconds."""
         calm = self._seconds * CALM_SHARE
         opening = time.time() + 1.0  # the simulator needs about that long to start
-        await self._start_machine(stack, room, began, opening + calm + ATTACK_AFTER)
+        machine = await self._start_machine(stack, room, began, opening + calm + ATTACK_AFTER)
         async with self._curtain():
             await self._until_act("ordinary work", opening + calm)
             cut = time.time()
@@ -167,6 +168,7 @@ class Show:
             self._link.cut = False
             mended = time.time()
             await self._until_act("the platform is back", max(opening + self._seconds - CLOSING, mended + 2.0))
+            await _end(machine)  # what is made after the count would be missing from it
             await self._until_drained()
         return mended - cut
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from math import exp, log
 from random import Random
 
 import pytest
@@ -12,11 +13,15 @@ from hypothesis import strategies as st
 from agent.analysis.risk import (
     DayOfDemand,
     NormalDemand,
+    QuantileDemand,
     SampledDemand,
     cash_risk,
     days_to_empty,
     demand_from,
+    history_forecast,
+    lasts_until,
     newsvendor_load,
+    quantile_forecast,
     security_exposure,
 )
 
@@ -118,3 +123,69 @@ def test_days_on_which_the_machine_was_down_are_no_observation() -> None:
 def test_too_little_past_foretells_nothing(days: float, weeks: int) -> None:
     assert demand_from(past(weeks), MONDAY, days) is None
     assert demand_from([], MONDAY, 1) is None
+
+
+# Forecasts --------------------------------------------------------------------------------------------------------------------
+
+LEVELS = {0.1: 100.0, 0.5: 200.0, 0.9: 400.0}
+
+
+def test_quantiles_make_a_distribution_by_hand() -> None:
+    demand = QuantileDemand(LEVELS)
+    assert [demand.quantile(level) for level in (0.1, 0.3, 0.5, 0.9)] == pytest.approx([100.0, 150.0, 200.0, 400.0])
+    assert [demand.probability_above(amount) for amount in (0.0, 50.0, 100.0, 150.0, 300.0)] == pytest.approx(
+        [1.0, 0.95, 0.9, 0.7, 0.3]
+    )
+    tail = 200.0 / log(5.0)  # the last two levels: of a half, a fifth is left 200 further on
+    assert demand.probability_above(400.0 + tail) == pytest.approx(0.1 * exp(-1.0))
+    assert demand.quantile(0.99) == pytest.approx(400.0 + tail * log(10.0))
+    assert demand.mean == pytest.approx(0.1 * 50.0 + 0.4 * 150.0 + 0.4 * 300.0 + 0.1 * (400.0 + tail))
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=3, max_size=3), st.floats(0, 2e6))
+def test_unmet_demand_is_the_area_of_what_is_above(amounts: list[float], cash: float) -> None:
+    demand = QuantileDemand(dict(zip((0.1, 0.5, 0.9), amounts, strict=True)))
+    assert demand.unmet(0.0) == pytest.approx(demand.mean, rel=1e-6, abs=1e-6)
+    steps = 20_000
+    area = sum(max(0.0, demand.quantile((number + 0.5) / steps) - cash) for number in range(steps)) / steps
+    assert demand.unmet(cash) == pytest.approx(area, rel=0.02, abs=max(amounts) * 1e-3 + 1e-6)
+    assert 0.0 <= demand.probability_above(cash) <= 1.0
+
+
+def test_the_check_case_as_a_model_would_tell_it() -> None:
+    """Many quantiles of the normal distribution of D.2 give what the normal distribution gives."""
+    normal = NormalDemand.of_days(3, 12_000, 3_500)
+    levels = [number / 200 for number in range(1, 200)]
+    risk = cash_risk(41_200, 3, QuantileDemand({level: normal.quantile(level) for level in levels}))
+    assert risk.probability_of_cash_out == pytest.approx(0.1955, abs=1e-4)
+    assert risk.cash_at_risk == pytest.approx(4_771, abs=1)
+    assert risk.expected_unmet == pytest.approx(657.4, rel=0.01)
+
+
+def test_a_forecast_out_of_cumulative_quantiles() -> None:
+    forecast = quantile_forecast({1: {0.5: 100.0, 0.9: 150.0}, 2: {0.5: 210.0, 0.9: 280.0}, 4: {0.5: 400.0, 0.9: 500.0}})
+    medians = {days: demand.quantile(0.5) for days in (0.5, 1.0, 1.5, 3.0) if (demand := forecast(days)) is not None}
+    assert medians == pytest.approx({0.5: 50.0, 1.0: 100.0, 1.5: 155.0, 3.0: 305.0})
+    assert (forecast(0.0), forecast(4.1)) == (None, None)
+    assert lasts_until(155.0, forecast, 0.5) == pytest.approx(1.5)
+    assert lasts_until(40.0, forecast, 0.5) == pytest.approx(0.4)
+    assert lasts_until(155.0, forecast, 0.9) == pytest.approx(1.0 + 5.0 / 130.0)
+    assert lasts_until(1_000.0, forecast, 0.5) is None, "longer than is known"
+
+
+def test_the_past_is_a_forecast_too() -> None:
+    demand = history_forecast(past(12), MONDAY + timedelta(days=84))(3.0)
+    assert demand is not None
+    assert demand.mean == pytest.approx(30_000, rel=0.05)
+
+
+@pytest.mark.parametrize("quantiles", [{}, {0.5: 1.0}, {0.0: 1.0, 0.5: 2.0}, {0.5: 1.0, 1.0: 2.0}, {0.1: 1.0, 0.5: float("nan")}])
+def test_quantiles_that_are_none(quantiles: dict[float, float]) -> None:
+    with pytest.raises(ValueError, match="quantiles: expected"):
+        QuantileDemand(quantiles)
+
+
+@pytest.mark.parametrize("by_days", [{}, {0: LEVELS}, {1: LEVELS, 2: {0.5: 1.0, 0.9: 2.0}}])
+def test_forecasts_that_are_none(by_days: dict[int, dict[float, float]]) -> None:
+    with pytest.raises(ValueError, match="the same levels"):
+        quantile_forecast(by_days)

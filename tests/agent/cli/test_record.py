@@ -76,7 +76,7 @@ def test_a_signal_ends_it_cleanly(tmp_path, played, number):
     assert running.stdout is not None
     lines = [running.stdout.readline() for _ in range(3)]
     running.send_signal(number)
-    rest, told = running.communicate(timeout=20)
+    rest, told = running.communicate(timeout=60)
     assert running.returncode == 0, told
     assert "ended by a signal" in told
     assert "Traceback" not in told
@@ -87,7 +87,7 @@ def test_a_signal_ends_it_cleanly(tmp_path, played, number):
 def test_it_ends_at_its_limit_with_whole_lines(tmp_path, played):
     config, out = configured(tmp_path, played, speed=10_000.0, repeat="true"), tmp_path / "out.jsonl"
     done = subprocess.run(
-        command(config, "--out", out, "--limit", "700B"), capture_output=True, text=True, check=False, timeout=30
+        command(config, "--out", out, "--limit", "700B"), capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
     assert "ended at its limit" in done.stdout
@@ -136,12 +136,12 @@ def test_an_event_is_acknowledged_once_it_is_in_the_file(tmp_path):
             if any(frame.type is FrameType.HELLO for frame in heard):
                 os.write(master, encode(Frame(FrameType.HEARTBEAT, 1, 1000, {Key.BOOT: 7})))
                 os.write(master, encode(Frame(FrameType.EVENT, 1, 900, {Key.BOOT: 7, Key.VALUES: {1: "open"}})))
-            assert select.select([master], [], [], 20)[0]
+            assert select.select([master], [], [], 60)[0]
             heard += decoder.feed(os.read(master, 4096))
         assert words(out) == ["open"]
     finally:
         running.send_signal(signal.SIGINT)
-        running.communicate(timeout=20)
+        running.communicate(timeout=60)
         os.close(master)
         os.close(slave)
     assert running.returncode == 0

@@ -81,7 +81,7 @@ def test_the_examples_that_are_commented_out_can_be_read_too(tmp_path: Path) -> 
     (tmp_path / "config.yaml").write_text(shown)
     sources = config.load(tmp_path / "config.yaml").sources
     assert len(sources) > len(config.load(EXAMPLE).sources)
-    assert {source.kind for source in sources} >= {"board", "gpio", "lines"}
+    assert {source.kind for source in sources} >= {"board", "gpio", "lines", "ups", "modbus", "cctalk", "lcdm", "mdb", "nmea"}
 
 
 @pytest.mark.parametrize("kind", [Settings, *(import_module(name).Settings for name in (*SOURCES.values(), *UPLINKS.values()))])

@@ -12,7 +12,7 @@ import pytest
 from agent.records import Reading
 from agent.scoring.card import read_card
 from agent.scoring.session import HANGING, SLOW_LIMIT, LoadedModel, load
-from agent.stages.score import Scores, Scoring
+from agent.stages.score import Score, Scores, Scoring
 from tests.agent.scoring import graphs
 
 import msgspec  # isort: skip
@@ -65,6 +65,15 @@ def test_drivers_are_what_adds_most_and_nothing_that_takes_away() -> None:
     assert score is not None
     assert score.drivers == (graphs.FEATURES[2], graphs.FEATURES[0])
     assert score.attack == "B2"
+
+
+def test_below_what_is_explained_a_score_is_a_number_alone() -> None:
+    quiet = model([CALM, (0.9, (0.0, 0.5, 0.0), (0.1, 0.9, 0.0))])
+    quiet.explain_from = 0.5
+    assert quiet(ROW) == Score(np.float32(0.1).item())
+    explained = quiet(ROW)
+    assert explained is not None
+    assert (explained.drivers, explained.contributions, explained.attack) == ((graphs.FEATURES[1],), (0.5,), "BLACK_BOX")
 
 
 def test_the_class_is_that_of_an_attack_even_where_none_is_likelier() -> None:

@@ -6,13 +6,17 @@ import asyncio
 import random
 from typing import Any
 
-from agent.sources import Source, cctalk, lines, modbus, ups
+from agent.sources import Source, cctalk, lcdm, lines, mdb, modbus, nmea, ups
 from agent.sources.bus import PolledSource
 from agent.sources.tap import TapSource
 from firmware_sim.twins import cctalk as cctalk_twin
+from firmware_sim.twins import lcdm as lcdm_twin
+from firmware_sim.twins import mdb as mdb_twin
 from firmware_sim.twins import modbus as modbus_twin
+from firmware_sim.twins import nmea as nmea_twin
 from firmware_sim.twins import ups as ups_twin
 from firmware_sim.uart import Shape
+from firmware_sim.world import World
 from tests.agent.sources.rigs import LineRig, soon
 
 
@@ -29,6 +33,46 @@ class TextRig(LineRig):
         return b'{"t": %d, "other": [1, {"t": 5}]}\r\n' % (number % 100)
 
 
+class MdbRig(LineRig):
+    """The adapter of an MDB bus, which tells how many notes are in the cashbox."""
+
+    point = "storage.unitCashbox.count"
+    end = b"\n"
+
+    def __init__(self, context, plug, loops, monkeypatch) -> None:
+        super().__init__(context, plug, loops, monkeypatch)
+        monkeypatch.setattr("agent.sources.values.REPEAT", 0.0)
+
+    def source(self) -> Source:
+        settings = mdb.Settings(port=str(self._plug.path), silent_after=1.0)
+        return TapSource(self._context, settings, mdb.Adapter(self._context, settings), random.Random(3), soon)
+
+    def frame(self, number: int) -> bytes:
+        return 2 * mdb_twin.said(f"BV*STACKER*{number % 100}*0")
+
+
+class NmeaRig(LineRig):
+    """A satellite receiver on its way to the north."""
+
+    point = "position.lat"
+    end = b"\n"
+
+    def source(self) -> Source:
+        settings = nmea.Settings(port=str(self._plug.path), silent_after=1.0)
+        object.__setattr__(settings, "every", 0.0)
+        return TapSource(self._context, settings, nmea.Receiver(self._context, settings), random.Random(3), soon)
+
+    def frame(self, number: int) -> bytes:
+        where = nmea_twin.Where(1.7e9, True, 48.0 + 0.0005 * (number % 100), 16.0)
+        return 2 * nmea_twin.Receiver(lambda: where).report()
+
+    def talk(self, number: int) -> Any:
+        return round(48.0 + 0.0005 * super().talk(number), 6)
+
+    async def drip(self, number: int) -> Any:
+        return round(48.0 + 0.0005 * await super().drip(number), 6)
+
+
 class AskedRig(LineRig):
     """A device that answers: its twin on the other end of the pty."""
 
@@ -36,6 +80,7 @@ class AskedRig(LineRig):
 
     def __init__(self, context, plug, loops, monkeypatch) -> None:
         super().__init__(context, plug, loops, monkeypatch)
+        monkeypatch.setattr("agent.sources.lcdm.WITHIN", 0.3)
         for name, value in {"SHORTEST": 0.002, "QUIET": 0.02, "SILENT_AFTER": 1}.items():
             monkeypatch.setattr(f"agent.sources.exchange.{name}", value)
         self.number = 0
@@ -159,3 +204,32 @@ class CctalkRig(AskedRig):
         device.every = 0.01
         device._says.asked = tuple(each._replace(every=0.0) for each in device._says.asked)
         return PolledSource(self._context, settings, device, random.Random(3), soon)
+
+
+class LcdmRig(AskedRig):
+    """A note dispenser whose cassette is nearly empty, or not."""
+
+    point = "storage.unit1.replenishmentStatus"
+    end = b""
+
+    def __init__(self, context, plug, loops, monkeypatch) -> None:
+        super().__init__(context, plug, loops, monkeypatch)
+        world = World("normal_week", seed=4)
+        self._cassette = world.site.cash.cassettes[0]
+        self.twin = lcdm_twin.Lcdm(world)
+
+    def talk(self, number: int) -> Any:
+        self._cassette.count = 1 if number % 2 else 1_000
+        return super().talk(number)
+
+    def value(self) -> Any:
+        return "low" if self.number % 2 else "ok"
+
+    def frame(self, number: int) -> bytes:
+        del number
+        return lcdm_twin.framed(1, 0x46, b"\x30\x30\x80\x80")
+
+    def source(self) -> Source:
+        settings = lcdm.Settings(port=str(self._plug.path), mode="poll")
+        object.__setattr__(settings, "every", 0.01)
+        return PolledSource(self._context, settings, lcdm.Asking(settings), random.Random(3), soon)

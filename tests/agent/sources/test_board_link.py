@@ -120,7 +120,15 @@ def test_frames_of_the_specification():
     bench.link.acknowledge(given[0].position)
     assert bytes(bench.sent) == b"\0" + line["ACK"]
     bench.feed(line["HEARTBEAT"])
-    assert bench.counters() == {"frames": 4, "crcErrors": 0, "garbageBytes": 0, "unknown": 0, "lost": 0, "reconnects": 0}
+    assert bench.counters() == {
+        "frames": 4,
+        "crcErrors": 0,
+        "garbageBytes": 0,
+        "unknown": 0,
+        "lost": 0,
+        "reconnects": 0,
+        "roundTrip": 0.0,
+    }
 
 
 # READING ----------------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from agent.records import Reading
 from agent.sources import Source
 from agent.vocabulary import fault, point
 from tests.agent.sources.rigs import BoardRig, GpioRig, ServerRig
-from tests.agent.sources.rigs_lines import CctalkRig, ModbusRig, TextRig, UpsRig
+from tests.agent.sources.rigs_lines import CctalkRig, LcdmRig, MdbRig, ModbusRig, NmeaRig, TextRig, UpsRig
 from tests.agent.sources.rigs_notes import CcnetRig, EbdsRig, Id003Rig
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
@@ -32,8 +32,11 @@ RIGS = {
     "ebds": EbdsRig,
     "gpio": GpioRig,
     "id003": Id003Rig,
+    "lcdm": LcdmRig,
     "lines": TextRig,
+    "mdb": MdbRig,
     "modbus": ModbusRig,
+    "nmea": NmeaRig,
     "ups": UpsRig,
 }
 SPEAKING = [name for name in RIGS if name != "gpio"]
@@ -106,6 +109,23 @@ async def test_it_gives_what_the_device_says(rig):
         for number in (3, 4, 5):
             value = rig.talk(number)
             await listener.until(rig.point, value)
+
+
+IDENTITIES = {
+    "cctalk": "SIM HOPPER 1.0",
+    "lcdm": "Puloon LCDM-1000, ROM O16T",
+    "modbus": "unit 1 (xy-md02)",
+    "ups": "SIMULATED UPS600 V1.0",
+}
+
+
+@pytest.mark.parametrize(("rig", "identity"), IDENTITIES.items(), indirect=["rig"])
+async def test_a_device_that_is_asked_says_who_it_is(rig, identity):
+    source = rig.source()
+    async with followed(source) as listener:
+        await listener.until(STATE, "ok", say=again(rig, 1))
+        await listener.until(rig.point, rig.talk(3))
+        assert source.identity == identity
 
 
 async def test_every_reading_is_one_of_the_vocabulary_and_of_a_known_machine(rig):

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.records import Quality, Reading
@@ -148,6 +148,7 @@ def test_an_opened_line_begins_with_a_whole_line() -> None:
     assert [value for _, value, _ in hear(device, b'{"t":2}\n')] == [2]
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.one_of(st.binary(max_size=60), st.sampled_from([b'{"t":1}\n', b'{"d":1}\n', b'{"t":{"t":{}}}\n', b"[[],{}]\n"])),

@@ -168,7 +168,6 @@ def test_one_byte_in_a_hundred_corrupted(wrong: Any) -> None:
     gave = [each for each in line.until(10_000) if not each.point.startswith("gateway.")]
     off = [each for each in gave if each.value != right[each.point]]
     far = [each for each in off if isinstance(each.value, str) or abs(each.value - right[each.point]) > 5.0]
-    print(len(gave), len(off), len(far), [(each.point, each.value) for each in far][:5])
     assert len(off) / len(gave) < 0.01
     assert far == []
 

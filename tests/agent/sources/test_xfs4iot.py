@@ -330,7 +330,7 @@ def event(name: str, payload) -> str:
 def met(talk: ServiceTalk, interfaces, status) -> list[str]:
     """Through the first questions; those that came after the capabilities."""
     (first,) = talk.opened(0.0)
-    asked = talk.received(answer(first, {"interfaces": [{"name": each} for each in interfaces]}), NOW, 0.0).send
+    asked = talk.received(answer(first, {"interfaces": [{"name": each} for each in interfaces]}), NOW, 0.0).asks
     talk.received(answer(asked[0], status), NOW, 0.0)
     return asked
 
@@ -341,7 +341,7 @@ def test_what_a_device_does_not_have_is_not_said_and_what_it_lost_is_none():
     assert talk._shown == {"cardReader.device": "online", "cardReader.media": "present"}
     unchanged = talk.received(event("Common.StatusChangedEvent", {"common": {"device": None}, "cardReader": {}}), NOW, 1.0)
     assert unchanged.readings == []
-    (again,) = talk.tick(NOW, 10.0).send
+    (again,) = talk.tick(NOW, 10.0).asks
     readings = talk.received(answer(again, {"common": {"device": "online"}, "cardReader": {"media": None}}), NOW, 10.0).readings
     assert [(each.point, each.value) for each in readings] == [("cardReader.media", None)]
 
@@ -391,7 +391,7 @@ def test_a_service_without_storage_is_asked_for_none_again():
     asked = met(talk, ["CashDispenser", "Storage"], {})
     assert [xfs4iot.decode(text).header.name for text in asked] == ["Common.Status", "Storage.GetStorage"]
     talk.received(answer(asked[1], None, "unsupportedCommand"), NOW, 0.1)
-    assert [xfs4iot.decode(text).header.name for text in talk.tick(NOW, 5.0).send] == ["Common.Status"]
+    assert [xfs4iot.decode(text).header.name for text in talk.tick(NOW, 5.0).asks] == ["Common.Status"]
 
 
 def test_what_is_not_answered_in_time_is_silence():

@@ -64,3 +64,26 @@ def test_weekly_visits() -> None:
     plan = Plan(UTC, weekly_visits=(weekly("tue", "09:00-11:00"),))
     assert plan.visit_planned(at("2025-03-11T10:00:00+00:00"))
     assert not plan.visit_planned(at("2025-03-12T10:00:00+00:00"))
+
+
+def test_opening_hours_as_spans_over_a_change_of_the_clock() -> None:
+    """Vienna loses an hour on 2025-03-30; a day that is always open has 23 then."""
+    zone = ZoneInfo("Europe/Vienna")
+    start = datetime(2025, 3, 29, tzinfo=zone).timestamp()
+    end = datetime(2025, 4, 1, tzinfo=zone).timestamp()
+    always = Plan(zone).open_spans(start, end)
+    assert [(close - opening) / 3_600 for opening, close in always] == [24.0, 23.0, 24.0]
+    shop = Plan(zone, (weekly("mon-fri", "08:00-18:00"),)).open_spans(start, end)
+    assert [(close - opening) / 3_600 for opening, close in shop] == [10.0]
+    cut = Plan(zone, (weekly("all", "08:00-18:00"),)).open_spans(start + 9 * 3_600, start + 10 * 3_600)
+    assert cut == [(start + 9 * 3_600, start + 10 * 3_600)]
+
+
+def test_the_next_visit_is_a_single_one_or_that_of_the_week() -> None:
+    monday = datetime(2025, 3, 10, tzinfo=UTC).timestamp()
+    week = Plan(weekly_visits=(weekly("thu", "09:00-11:00"),))
+    assert week.next_visit(monday) == monday + 3 * 86_400 + 9 * 3_600
+    assert week.next_visit(monday + 3 * 86_400 + 9 * 3_600) == monday + 10 * 86_400 + 9 * 3_600
+    both = Plan(visits=(Visit(monday + 3_600, monday + 7_200),), weekly_visits=week.weekly_visits)
+    assert both.next_visit(monday) == monday + 3_600
+    assert Plan().next_visit(monday) is None

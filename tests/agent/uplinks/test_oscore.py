@@ -63,7 +63,7 @@ class Receiver:
         where = ["--bind", f"{HOST}:{self.port}", "--oscore", str(self.folder / "server"), "--ready-file", str(ready)]
         command = [sys.executable, "-m", "agent", "receive", "coap", *where, "--out", str(self.folder / "out"), "--json"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not ready.exists():
             assert self._process.poll() is None, "the receiver ended at once"
             assert time.monotonic() < deadline
@@ -82,8 +82,8 @@ class Receiver:
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[Receiver]:
     made = Receiver(tmp_path)
-    made.start()
     try:
+        made.start()
         yield made
     finally:
         made.stop(signal.SIGKILL)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.wire import text
@@ -36,6 +36,7 @@ def test_golden_checks(check: text.Check) -> None:
     assert text.checked(b"anything*00", "none") == b"anything*00"
 
 
+@settings(max_examples=40)
 @given(st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"")), max_size=8), st.data())
 def test_any_chunking_gives_the_same_lines(lines: list[bytes], draw: st.DataObject) -> None:
     stream = b"".join(line + b"\n" for line in lines)

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import onnx
@@ -94,24 +95,24 @@ def test_parity_with_another_runtime(tmp_path: Path) -> None:
         assert np.abs(ours - theirs).max() <= 1e-5
 
 
-def seen(kind: Kind, scenario: str) -> Watched:
-    """The first world of a scenario in the report group, with rules and the model that ships."""
-    number = next(number for number in range(60) if draw(Group.REPORT, kind, number).scenario == scenario)
-    plot = replace(draw(Group.REPORT, kind, number), calendar_known=True)
+def seen(kind: Kind, scenario: str, count: int) -> list[Watched]:
+    """The first worlds of a scenario in the report group, with rules and the model that ships."""
+    plots = [plot for plot in (draw(Group.REPORT, kind, number) for number in range(60)) if plot.scenario == scenario]
     data = FILE.read_bytes()
     model = load(FILE, data, trust.sha256(data), 5.0, time.perf_counter)
     scoring = Scoring("attack_risk", model.parsed, model, model.card.threshold)
-    return watch(plot, config.rules(RulesSettings()), [scoring])
+    return [watch(replace(plot, calendar_known=True), config.rules(RulesSettings()), [scoring]) for plot in plots[:count]]
 
 
-def test_a_black_box_is_named_before_the_rules_name_it() -> None:
-    found = measure.found(seen(Kind.ATTACK, "black_box"))
-    assert found is not None
-    assert found.named_by_model < found.named_by_rules < measure.TIME_SCALE["BLACK_BOX"]
+def test_black_boxes_are_named_before_the_rules_name_them() -> None:
+    found = [each for watched in seen(Kind.ATTACK, "black_box", 3) if (each := measure.found(watched)) is not None]
+    by_model, by_rules = median(each.named_by_model for each in found), median(each.named_by_rules for each in found)
+    assert by_model < by_rules / 2
+    assert max(each.named for each in found) < measure.TIME_SCALE["BLACK_BOX"]
 
 
 def test_a_technician_behind_the_same_doors_is_not() -> None:
-    watched = seen(Kind.TROUBLE, "technician_visit")
+    (watched,) = seen(Kind.TROUBLE, "technician_visit", 1)
     assert measure.false_alarms(watched) == []
     assert any(alarm.rule == "visit" for alarm in watched.alarms)  # he was there
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from calendar import monthrange
 from datetime import date, timedelta
 
-from models.cash_demand.holidays import DAY, Holidays, easter
+from agent.analysis.holidays import DAY, Holidays, easter
 
 CODES = ("weekday", "day", "days_left", "day_of_year", "easter", "christmas", "holiday")
 NONE = 99  # none of that kind within reach

@@ -1,0 +1,152 @@
+"""What may be asked of a machine in the days to come, as the model `cash_demand` foretells it out of the machine's own past.
+
+It answers questions about the future in a command of its own, never on the way from a sensor to an alarm; a model that is refused
+or dies there costs that command, and the past alone foretells (`agent.analysis.risk.history_forecast`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnxruntime
+
+from agent.analysis.daycodes import CODES, codes
+from agent.analysis.holidays import Holidays
+from agent.analysis.risk import DayOfDemand, Demand, Forecast, history_forecast, quantile_forecast
+from agent.errors import ModelRefused
+from agent.scoring import onnx_file, trust
+from agent.scoring.card import CARD_KEY
+
+BACK, AHEAD = 546, 56  # days that the graph sees
+RECENT = 182  # days that it needs; what is older tells the season
+LEAST_KNOWN = 28  # of the recent days; with fewer the past alone says as much
+TOLERANCE = 1e-4  # relative, between a golden output and what the runtime here answers
+WRONG_FILE = "name the cash_demand.onnx that `python -m models.cash_demand train` wrote"
+
+
+class Golden(msgspec.Struct, frozen=True):
+    """Two machines' past, and the cumulative quantiles that the exporter's runtime gave for it; null is not known."""
+
+    history: tuple[tuple[float | None, ...], ...]
+    first: date
+    country: str
+    cumulative: tuple[tuple[tuple[float, ...], ...], ...]
+
+
+class DemandCard(msgspec.Struct, frozen=True):
+    """The part of the card that is acted on."""
+
+    name: str
+    version: str
+    levels: tuple[float, ...]
+    golden: Golden
+
+
+@dataclass(frozen=True)
+class DemandModel:
+    """A graph that agrees with its card."""
+
+    card: DemandCard
+    sha256: str
+    session: Any
+
+    @property
+    def id(self) -> str:
+        """Name, version and the beginning of the file's hash."""
+        return f"{self.card.name}-{self.card.version}-{self.sha256[:8]}"
+
+    def forecast(self, past: Sequence[DayOfDemand], first: date, holidays: Holidays) -> Forecast | None:
+        """The demand of the days from `first` on, out of what was paid out before; None when too little of that is known.
+
+        More days than the model foretells together (14) are foretold by the past alone.
+        """
+        history = _history(past, first)
+        if int(np.isfinite(history[0, -RECENT:]).sum()) < LEAST_KNOWN:
+            return None
+        fallback = history_forecast(past, first)
+        sums = self.cumulative(history, first, holidays)[0]
+        known = quantile_forecast(
+            {days: dict(zip(self.card.levels, map(float, row), strict=True)) for days, row in enumerate(sums, 1)}
+        )
+
+        def forecast(days: float) -> Demand | None:
+            return known(days) or fallback(days)
+
+        return forecast
+
+    def cumulative(self, history: np.ndarray[Any, Any], first: date, holidays: Holidays) -> np.ndarray[Any, Any]:
+        """[machines, 546] to [machines, 14, levels]: quantiles of the first 1 to 14 days together."""
+        calendar = np.array(codes(first - timedelta(days=BACK), BACK + AHEAD, holidays), np.float32)
+        given = {"history": history.astype(np.float32), "calendar": calendar}
+        return np.asarray(self.session.run(["cumulative"], given)[0])
+
+
+def _history(past: Sequence[DayOfDemand], first: date) -> np.ndarray[Any, Any]:
+    """[1, 546] before `first`: NaN where the demand is not known, because it could not be met or nothing was recorded."""
+    history = np.full((1, BACK), np.nan)
+    for each in past:
+        place = BACK - (first - each.day).days
+        if 0 <= place < BACK and not each.censored and each.amount > 0:
+            history[0, place] = each.amount
+    return history
+
+
+def open_demand(path: Path, sha256: str | None = None, keys: Sequence[Path] = ()) -> DemandModel:
+    """Load the model, once somebody vouches for it as for any other (`agent.scoring.prove`). Raises ModelRefused."""
+    data = trust.read(path)
+    pinned = sha256 if sha256 is not None or keys else trust.vouched(path)
+    found = trust.check_hash(path, data, pinned)
+    onnx_file.check_operators(path, data)
+    if keys:
+        trust.check_signature(path, data, tuple(keys))
+    card = _card(path, data)
+    model = DemandModel(card, found, _session(path, data))
+    _check_golden(path, model)
+    return model
+
+
+def _card(path: Path, data: bytes) -> DemandCard:
+    text = onnx_file.metadata(path, data).get(CARD_KEY, "")
+    try:
+        card = msgspec.json.decode(text, type=DemandCard)
+    except msgspec.DecodeError as error:
+        raise ModelRefused(f"{path}: its card is not that of a model of demand ({error}); {WRONG_FILE}") from error
+    golden = card.golden
+    fits = len(golden.history) == len(golden.cumulative) > 0 and all(len(row) == BACK for row in golden.history)
+    if not fits or len(card.levels) < 2 or any(len(row) != len(card.levels) for each in golden.cumulative for row in each):
+        raise ModelRefused(f"{path}: its card's golden rows do not fit its graph; {WRONG_FILE}")
+    return card
+
+
+def _session(path: Path, data: bytes) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # its own lines go to stderr unasked; what matters is raised
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ModelRefused(f"{path}: cannot be loaded ({reason}); install the file again") from error
+    shapes = {each.name: list(each.shape)[-1:] for each in session.get_inputs()}
+    if shapes != {"history": [BACK], "calendar": [len(CODES)]}:
+        raise ModelRefused(f"{path}: expected the inputs history and calendar; {WRONG_FILE}")
+    return session
+
+
+def _check_golden(path: Path, model: DemandModel) -> None:
+    golden = model.card.golden
+    history = np.array([[np.nan if value is None else value for value in row] for row in golden.history])
+    wanted = np.array(golden.cumulative)
+    try:
+        answer = model.cumulative(history, golden.first, Holidays(golden.country))
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ModelRefused(f"{path}: cannot be run ({reason}); install the file again", "broken") from error
+    if answer.shape != wanted.shape or not np.allclose(answer, wanted, rtol=TOLERANCE, atol=0.0):
+        raise ModelRefused(f"{path}: does not give its golden outputs here; export it with the onnxruntime that is installed")

@@ -1,0 +1,166 @@
+"""Databases: each envelope stands there once, whoever brings it and however often; and what is missing is told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.cli import main
+from agent.encode import ENCODINGS
+from agent.errors import EXIT_FAILED, EXIT_OK
+from agent.receive.database import Database, clocks, open_database, restore
+from agent.receive.intake import Intake
+from agent.receive.ledger import Ledger
+from agent.receive.outfile import kept
+from agent.receive.place import Place, topic_filter
+from agent.records import Envelope
+from tests.agent.envelopes import alarm, loss, summary
+from tests.servers import postgres
+
+PLACE = ["atm", "gw-1", "alarms"]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with postgres() as where:
+        yield where
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty database."""
+    if request.param == "sqlite":
+        yield f"sqlite:{tmp_path / 'received.db'}"
+        return
+    address: str = request.getfixturevalue("server")
+    yield address
+    database = open_database(address)
+    list(database.rows("DELETE FROM envelopes RETURNING 1"))
+    database.close()
+
+
+@pytest.fixture
+def database(where: str) -> Iterator[Database]:
+    opened = open_database(where)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def take(database: Database, *envelopes: Envelope, lines: list[str] | None = None) -> Intake:
+    intake = Intake(database, (lines if lines is not None else []).append, lambda: 1_760_000_100.0)
+    for envelope in envelopes:
+        intake.take(ENCODINGS["json"], ENCODINGS["json"].encode([envelope]), ["atm", "gw-1", envelope.lane])
+    return intake
+
+
+def test_an_envelope_stands_there_once(database: Database) -> None:
+    received = [kept(each, 1.0) for each in (alarm(1), alarm(2), alarm(1))]
+    assert [each.position for each in database.append(received)] == [1, 2]
+    assert database.append(received) == []
+    account = take(database, alarm(1), alarm(3)).account()
+    assert (account.received, account.duplicates, account.missing) == (3, 1, 0)
+
+
+def test_what_another_receiver_has_taken_is_a_duplicate_and_is_not_told_again(database: Database) -> None:
+    first: list[str] = []
+    second: list[str] = []
+    one = take(database, lines=first)
+    other = take(database, lines=second)
+    for intake in (one, other):
+        intake.take(ENCODINGS["cbor"], ENCODINGS["cbor"].encode([alarm(1)]), PLACE)
+    assert (len(first), len(second)) == (1, 0)
+    other.take(ENCODINGS["cbor"], ENCODINGS["cbor"].encode([alarm(2), alarm(3)]), PLACE)
+    assert (one.account().received, one.account().duplicates) == (3, 0)
+    assert (other.account().received, other.account().duplicates) == (3, 1)
+
+
+def test_receivers_that_write_at_once_lose_and_double_nothing(where: str) -> None:
+    def receive(offset: int) -> None:
+        opened = open_database(where)
+        try:
+            for start in range(1 + offset * 20, 101, 10):
+                opened.append([kept(alarm(position), 1.0) for position in range(start, min(start + 30, 101))])
+        finally:
+            opened.close()
+
+    threads = [threading.Thread(target=receive, args=(offset,)) for offset in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    opened = open_database(where)
+    ledger = Ledger()
+    restore(opened, ledger)
+    opened.close()
+    assert (ledger.account().received, ledger.account().missing) == (100, 0)
+
+
+def test_losses_gaps_and_clocks(database: Database) -> None:
+    early = msgspec.structs.replace(summary(4), synced=False)
+    take(database, alarm(1), loss(2, "summaries", 1, 3), early, summary(7), alarm(4))
+    ledger = Ledger()
+    restore(database, ledger)
+    told = {stream.lane: (stream.highest, stream.received, stream.lost, stream.holes) for stream in ledger.account().streams}
+    assert told == {"alarms": (4, 3, 0, ((3, 3),)), "summaries": (7, 2, 3, ((5, 6),))}
+    (clock,) = clocks(database)
+    assert (clock.gateway, clock.received, clock.unsynced) == ("gw-1", 5, 1)
+
+
+def test_verify_proves_completeness_by_its_exit_status(
+    where: str, database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take(database, alarm(1), alarm(3))
+    assert main(["receive", "verify", where]) == EXIT_FAILED
+    said = capsys.readouterr().out
+    assert "missing 2 to 2, and no loss says why" in said
+    assert said.splitlines()[-1] == "1 positions are missing"
+    take(database, loss(4, "alarms", 2, 2))
+    assert main(["receive", "verify", where, "--json"]) == EXIT_OK
+    told = msgspec.json.decode(capsys.readouterr().out)
+    assert (told["complete"], told["received"], told["lost"], told["missing"]) == (True, 3, 1, 0)
+    assert told["clocks"][0]["gateway"] == "gw-1"
+    take(database, alarm(2))
+    assert main(["receive", "verify", where]) == EXIT_OK
+    assert "gw-1: 4 envelopes, all by a clock that was right" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("mysql://x", "no database that this program knows; expected sqlite:FILE or postgresql"),
+        ("sqlite:", "no database"),
+        ("sqlite:/nowhere/x.db", "unable to open"),
+        ("postgresql://atm:geheim@127.0.0.1:1/x", "is it there, and may this user write to it"),
+    ],
+)
+def test_a_database_that_is_none_is_told_in_one_line(address: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["receive", "verify", address]) == EXIT_FAILED
+    told = capsys.readouterr().err
+    assert message in told
+    assert len(told.splitlines()) == 1
+    assert "geheim" not in told
+
+
+def test_a_share_needs_a_session_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["receive", "mqtt", "mqtt://127.0.0.1:1", "--share", "ingest"]) == EXIT_FAILED
+    assert "give each receiver of the group a --client-id of its own" in capsys.readouterr().err
+
+
+def test_places_by_their_template() -> None:
+    assert topic_filter("atm/{tenant}/{machine}/{kind}") == "atm/+/+/+"
+    assert topic_filter("atm/+/+") == "atm/+/+"
+    place = Place("atm/{tenant}/{machine}/{kind}")
+    place.check([alarm(1)], ["atm", "north", "ATM-7", "alarm"])
+    place.check([loss(1, "alarms", 1, 1)], ["atm", "north", "gw-1", "loss"])
+    for wrong in (["atm", "north", "ATM-8", "alarm"], ["atm", "north", "ATM-7", "summary"]):
+        with pytest.raises(ValueError, match="another"):
+            place.check([alarm(1)], wrong)
+    Place().check([alarm(1)], PLACE)
+    with pytest.raises(ValueError, match="another gateway or lane"):
+        Place().check([alarm(1)], ["atm", "gw-2", "alarms"])
