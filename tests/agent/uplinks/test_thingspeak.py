@@ -121,7 +121,7 @@ def _access(folder: Path) -> Path:
         ({"channels": ()}, "channels: missing"),
         ({"channels": (CHANNEL, ChannelSettings(1418, "ATM-7", {"field1": "a"}))}, "channels: two have one machine"),
         ({"channels": (CHANNEL, ChannelSettings(1417, "ATM-8", {"field1": "a"}))}, "channels: two have one channel"),
-        ({"every": 0.5}, "every: expected 1s to 1h"),
+        ({"every": 0.5}, "every: expected 1s to 5m"),
         ({"ack_timeout": 0.0}, "ack_timeout: expected"),
     ],
 )
