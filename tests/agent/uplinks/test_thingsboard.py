@@ -16,8 +16,8 @@ from agent.uplinks import thingsboard
 from agent.uplinks.thingsboard import Settings, ThingsboardUplink
 from tests.agent.envelopes import GATEWAY, alarm, summary
 from tests.agent.uplinks.platforms import LIMIT, SHORT
-from tests.agent.uplinks.test_mqtt import Listener
-from tests.servers import HOST, Server, TcpRelay, mosquitto, program, running
+from tests.agent.uplinks.test_mqtt import CONNACK, Listener
+from tests.servers import HOST, Server, TcpRelay, mosquitto, program, running, scripted_broker
 
 
 def uplink(port: int, **settings: Any) -> ThingsboardUplink:
@@ -95,6 +95,27 @@ async def test_calls_get_an_error_unless_they_are_signed_requests(broker: Server
         async with asyncio.timeout(LIMIT):
             assert await asked.get() == b"a.b.c"
         assert (await heard(ear, 2))[1][1] == {"taken": "what becomes of it comes as `answer`"}
+
+
+@pytest.mark.parametrize(
+    ("reasons", "accepted", "rejected"), [((0, 0, 0), (7,), ()), ((0, 0x99, 0), (), (7,)), ((0, 0, 0x95), (), (7,))]
+)
+async def test_a_record_is_delivered_when_every_message_of_it_is(
+    reasons: tuple[int, ...], accepted: tuple[int, ...], rejected: tuple[int, ...]
+) -> None:
+    subscribed = [bytes((0x90, 4, 0, mid, 0, 1)) for mid in (1, 2)]  # SUBACK, QoS 1 (MQTT 5, 3.9)
+    taken = [bytes((0x40, 3, 0, mid, reason)) for mid, reason in enumerate(reasons, 3)]  # PUBACK: connect, telemetry, attributes
+    async with scripted_broker(CONNACK, *subscribed, *taken) as port, uplink(port) as link:
+        receipt = await link.send([alarm(7)])
+    assert (receipt.accepted, receipt.rejected) == (accepted, rejected)
+
+
+async def test_a_record_is_kept_when_one_message_of_it_is_not_answered() -> None:
+    subscribed = [bytes((0x90, 4, 0, mid, 0, 1)) for mid in (1, 2)]
+    taken = [bytes((0x40, 3, 0, mid, 0)) for mid in (3, 4)]
+    async with scripted_broker(CONNACK, *subscribed, *taken) as port, uplink(port, ack_timeout=SHORT) as link:
+        with pytest.raises(Unreachable):
+            await link.send([alarm(7)])
 
 
 @pytest.mark.parametrize(
