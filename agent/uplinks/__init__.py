@@ -56,5 +56,11 @@ class Asked(Protocol):
     """Given each request, on the event loop, as often as the link brings it; set before the uplink is entered."""
 
 
-UPLINKS = {"mqtt": "agent.uplinks.mqtt", "coap": "agent.uplinks.coap"}
+UPLINKS = {
+    "mqtt": "agent.uplinks.mqtt",
+    "coap": "agent.uplinks.coap",
+    "sparkplug": "agent.uplinks.sparkplug",
+    "thingsboard": "agent.uplinks.thingsboard",
+    "thingspeak": "agent.uplinks.thingspeak",
+}
 """kind -> module with `Settings` and `open_uplink(name, gateway, settings) -> Uplink`"""

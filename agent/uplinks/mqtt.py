@@ -10,10 +10,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Self
 
-from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -22,42 +20,21 @@ from agent.errors import Unreachable
 from agent.records import Envelope, Receipt
 from agent.settings import Duration, Size
 from agent.uplinks import Refused, mqtt_reasons
-from agent.uplinks.dial import connect, upgrade
-from agent.uplinks.endpoint import Scheme, parse, secret, tls_context
-from agent.uplinks.mqtt_session import ANY_SIZE, GOODBYE, LoopClient, Session, Sock, Welcome
+from agent.uplinks.mqtt_access import AROUND, Access, Will, judged, opened
+from agent.uplinks.mqtt_session import ANY_SIZE, GOODBYE, Session, Welcome
 from agent.uplinks.portions import Outcome, Portions, Verdict, at_leisure, check_batch
 from agent.uplinks.topics import Topics, check_template
 
 log = logging.getLogger(__name__)
 
-SCHEMES = {
-    "mqtt": Scheme(1883, secure=False),
-    "mqtts": Scheme(8883, secure=True),
-    "ws": Scheme(80, secure=False),
-    "wss": Scheme(443, secure=True),
-}
-PROTOCOLS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
-AROUND = 64  # bytes of a PUBLISH that are neither topic, payload nor properties, at most
 LONGEST_SESSION = 30 * 86_400  # s
 MAX_PROPERTIES = 2048  # bytes of names and values; they are paid for with each message
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Access):
     """One broker, and how this gateway speaks to it."""
 
-    url: str
-    """mqtt:// or mqtts:// host[:port], ws:// or wss:// host[:port]/path"""
-    username: str = ""
-    password_file: Path | None = None
-    ca: Path | None = None
-    """Trusted CA certificates in PEM; the system's when not given."""
-    certificate: Path | None = None
-    key: Path | None = None
-    client_id: str = ""
-    """The gateway's id when not given."""
-    protocol: Literal["5", "3.1.1"] = "5"
-    """3.1.1 has no word for refusing a message: what such a broker drops counts as delivered."""
     tenant: str = ""
     """For {tenant} in the topics."""
     topic: str = "atm/{gateway}/{lane}"
@@ -69,9 +46,6 @@ class Settings:
     encoding: EncodingName = "json"
     compress: bool = False
     """Deflate what gets a tenth shorter by it; the content type says so."""
-    ack_timeout: Duration = 10.0
-    """How long the broker may take for one answer before the link counts as broken."""
-    keepalive: Duration = 30.0
     session_expiry: Duration = 0.0
     """How long the broker keeps requests for a gateway that is away. 0: not at all."""
     message_expiry: Duration = 0.0
@@ -85,24 +59,12 @@ class Settings:
     """Messages on their way at once, at most; the broker's Receive Maximum if that is less."""
     unheard: Literal["accept", "keep"] = "accept"
     """What to make of a broker that takes a message and has no subscriber for it (reason 0x10, MQTT 5 alone)."""
-    insecure: bool = False
-    """Allow mqtt:// or ws:// to another machine. It never loosens what mqtts:// and wss:// verify."""
 
     def __post_init__(self) -> None:
-        endpoint = parse(self.url, SCHEMES, insecure=self.insecure)
-        if endpoint.path and not self.is_websocket:
-            raise ValueError("url: it has a path, which means nothing to MQTT; leave it out, or use ws:// or wss://")
-        if not endpoint.secure and (self.ca or self.certificate or self.key):
-            raise ValueError("url: ca, certificate and key are for mqtts:// and wss://; leave them out, or use one of these")
-        if self.key and not self.certificate:
-            raise ValueError("key: there is no certificate for it; give `certificate` too")
-        if self.password_file and not self.username:
-            raise ValueError("password_file: there is no user for it; give `username` too")
+        self.check_access()
         check_template("topic", self.topic, self.tenant, names_envelopes=True)
         for key, topic in (("status_topic", self.status_topic), ("request_topic", self.request_topic)):
             check_template(key, topic, self.tenant, names_envelopes=False)
-        if not 1 <= self.keepalive <= 65_535:
-            raise ValueError("keepalive: expected 1s to 65535s")
         self._check_version_5()
         check_batch(self.ack_timeout, self.batch, self.batch_bytes, self.window)
 
@@ -114,11 +76,6 @@ class Settings:
                 raise ValueError(f"{key}: expected 0s to 30d")
         if sum(len(name.encode()) + len(value.encode()) for name, value in self.user_properties.items()) > MAX_PROPERTIES:
             raise ValueError(f"user_properties: longer than {MAX_PROPERTIES} bytes, and they go with every message")
-
-    @property
-    def is_websocket(self) -> bool:
-        """Whether MQTT travels in a WebSocket."""
-        return self.url.startswith("ws")
 
 
 def open_uplink(name: str, gateway: str, settings: Settings) -> MqttUplink:
@@ -145,7 +102,6 @@ class MqttUplink:
         self.name = name
         self.on_request: Callable[[bytes], None] | None = None
         self._settings = settings
-        self._endpoint = parse(settings.url, SCHEMES, insecure=settings.insecure)
         self._client_id = settings.client_id or gateway
         self._topics = Topics(settings.topic, gateway, settings.tenant)
         self._status_topic = Topics(settings.status_topic, gateway, settings.tenant).template
@@ -158,16 +114,11 @@ class MqttUplink:
         self._session: Session | None = None
 
     async def __aenter__(self) -> Self:
-        settings = self._settings
-        owner = f"uplink {self.name}"
-        password = secret(owner, "password_file", settings.password_file) if settings.password_file else None
-        client = self._client(await self._dial(), password)
-        session = Session(client, settings.ack_timeout)
-        host, port, keepalive = self._endpoint.host, self._endpoint.port, round(settings.keepalive)
-        expiry = round(settings.session_expiry)
+        will = Will(self._status_topic, b'{"link":"lost"}', retain=True) if self._status_topic else None
+        expiry = round(self._settings.session_expiry)
+        session, self._welcome = await opened(f"uplink {self.name}", self._settings, self._client_id, will, expiry=expiry)
+        self._largest = min(self._learned, self._welcome.largest)
         try:
-            self._welcome = await session.connect(host, port, keepalive, clean=not expiry, expiry=expiry)
-            self._heed(self._welcome)
             await self._listen(session)
             await self._tell(session, "up")
         except BaseException:
@@ -175,22 +126,6 @@ class MqttUplink:
             raise
         self._session = session
         return self
-
-    async def _dial(self) -> Sock:
-        """A connection that MQTT can be spoken on."""
-        settings, owner, limit = self._settings, f"uplink {self.name}", self._settings.ack_timeout
-        tls = tls_context(owner, settings.ca, settings.certificate, settings.key) if self._endpoint.secure else None
-        sock = await connect(self._endpoint, tls, limit)
-        return await upgrade(sock, self._endpoint, limit) if settings.is_websocket else sock
-
-    def _client(self, sock: Sock, password: bytes | None) -> LoopClient:
-        settings = self._settings
-        client = LoopClient(self._client_id, PROTOCOLS[settings.protocol], sock, clean=not settings.session_expiry)
-        if settings.username:
-            client.username_pw_set(settings.username, password)  # type: ignore[arg-type]  # any bytes (MQTT 5, 3.1.3.6)
-        if self._status_topic:
-            client.will_set(self._status_topic, b'{"link":"lost"}', qos=1, retain=True)
-        return client
 
     async def __aexit__(self, *exc: object) -> None:
         session, self._session = self._session, None
@@ -218,14 +153,6 @@ class MqttUplink:
     def _link(self) -> Session:
         assert self._session is not None, "an uplink is used inside `async with`"
         return self._session
-
-    def _heed(self, welcome: Welcome) -> None:
-        """What the CONNACK says. Raises Refused or Unreachable."""
-        if welcome.reason >= mqtt_reasons.FAILURE:
-            raise mqtt_reasons.failure(welcome.reason, f"{self._endpoint} refuses the connection")
-        if welcome.maximum_qos < 1:
-            raise mqtt_reasons.failure(0x9B, str(self._endpoint))
-        self._largest = min(self._learned, welcome.largest)
 
     async def _listen(self, session: Session) -> None:
         """Let the platform ask for something. Raises Unreachable."""
@@ -283,13 +210,7 @@ class MqttUplink:
         """What a PUBACK says of its message. Raises Refused or Unreachable when it is not about the message."""
         if reason == mqtt_reasons.NO_SUBSCRIBERS and self._settings.unheard == "keep":
             raise Refused(f"{topic}: nobody subscribes to it (0x10); subscribe the platform, or set `unheard: accept`")
-        if reason < mqtt_reasons.FAILURE:
-            return Verdict(Outcome.TAKEN)
-        if reason == mqtt_reasons.TOO_LARGE:
-            return Verdict(Outcome.TOO_LARGE, f"{size} bytes are too large for the broker (0x95)")
-        if reason == mqtt_reasons.FORMAT_INVALID:
-            return Verdict(Outcome.REFUSED, "the broker does not take this payload (0x99)")
-        raise mqtt_reasons.failure(reason, topic)
+        return judged(reason, topic, size)
 
 
 def _said(verdict: Verdict) -> asyncio.Future[Verdict]:

@@ -133,6 +133,11 @@ class Session:
         info = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
         return self._expect(info.mid, judge)
 
+    def tell(self, topic: str, payload: bytes) -> None:
+        """Publish with QoS 0: nothing says whether it arrives. For a platform that has another way to acknowledge."""
+        if not self.lost.is_set():
+            self._client.publish(topic, payload, qos=0)
+
     def subscribe(self, topic: str) -> asyncio.Future[int]:
         """Subscribe with QoS 1; `on_message` is given what comes. The future has the reason code (MQTT 5, 3.9.3)."""
         if self.lost.is_set():

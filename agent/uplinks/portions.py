@@ -21,6 +21,7 @@ from agent.uplinks import Busy, Refused
 SPELL = 1.0  # s of sending until what was acknowledged is told: a kill then costs no more than that in duplicates
 IN_FLIGHT = 128 * 1024  # bytes on their way, about: what an alarm may have to wait for
 ANY_NUMBER = 2**20
+AIM = 0.9  # of the bytes that a message may have: one that turns out too long is sent behind what is on its way already
 
 
 class Outcome(Enum):
@@ -90,7 +91,7 @@ class Portions:
 
     def size(self) -> int:
         """How many envelopes the next message should have."""
-        return max(1, min(self._batch, self.most, int(self._batch_bytes / self.weight)))
+        return max(1, min(self._batch, self.most, int(self._batch_bytes * AIM / self.weight)))
 
     async def deliver(
         self, batch: Sequence[Envelope], post: Post, window: int = 1, urgent: Callable[[], bool] = at_leisure

@@ -13,16 +13,30 @@ from agent.errors import Unreachable
 from agent.records import Envelope
 from agent.uplinks import Refused, Uplink
 from tests.agent.envelopes import alarm, summary
-from tests.agent.uplinks.platforms import MESSAGE_LIMIT, SHORT, CoapPlatform, MqttPlatform, Platform
+from tests.agent.uplinks.platforms import (
+    MESSAGE_LIMIT,
+    SHORT,
+    CoapPlatform,
+    MqttPlatform,
+    Platform,
+    SparkplugPlatform,
+    ThingsboardPlatform,
+)
 
-KINDS = ["mqtt5-json", "mqtt3-cbor", "coap-cbor"]
+KINDS = ["mqtt5-json", "mqtt3-cbor", "coap-cbor", "sparkplug-", "thingsboard-"]
+SAY_STATUS = [kind for kind in KINDS if kind != "thingsboard-"]  # which has no word for it
+OWN_WORDS = {"sparkplug": SparkplugPlatform, "thingsboard": ThingsboardPlatform}
 CAN_REFUSE = ["mqtt5-json", "coap-cbor"]  # MQTT 3.1.1 has no word for it
 
 
 @pytest.fixture(params=KINDS)
 async def platform(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Platform]:
     kind, encoding = request.param.split("-")
-    made = CoapPlatform(encoding) if kind == "coap" else MqttPlatform(tmp_path, "5" if kind == "mqtt5" else "3.1.1", encoding)
+    made: Platform
+    if kind in OWN_WORDS:
+        made = OWN_WORDS[kind](tmp_path)
+    else:
+        made = CoapPlatform(encoding) if kind == "coap" else MqttPlatform(tmp_path, "5" if kind == "mqtt5" else "3.1.1", encoding)
     async with made.open():
         yield made
 
@@ -177,6 +191,7 @@ async def test_all_bad_envelopes_are_found_one_by_one(platform: Platform) -> Non
         assert await send_all(uplink, batch) == ([], [each.position for each in batch])
 
 
+@pytest.mark.parametrize("platform", SAY_STATUS, indirect=True)
 async def test_it_says_how_the_link_is(platform: Platform) -> None:
     async with platform.uplink():
         pass

@@ -9,7 +9,7 @@ import pytest
 from agent.errors import ConfigError
 from agent.uplinks import coap, mqtt
 from agent.uplinks.endpoint import Endpoint, is_loopback, parse, secret, tls_context
-from agent.uplinks.mqtt import SCHEMES
+from agent.uplinks.mqtt_access import SCHEMES
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,120 @@
+"""A line to a platform that has its own words, over MQTT.
+
+A portion of envelopes becomes some messages, and is taken when every one of them is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from agent.errors import Unreachable
+from agent.uplinks import mqtt_reasons
+from agent.uplinks.mqtt_access import AROUND, Access, Will, judged, opened
+from agent.uplinks.mqtt_session import ANY_SIZE, GOODBYE, Session, Welcome
+from agent.uplinks.portions import Outcome, Verdict
+
+log = logging.getLogger(__name__)
+
+Message: TypeAlias = tuple[str, bytes]
+"""Topic and payload."""
+
+
+class Line:
+    """Lives as long as the uplink, over its connections. Every method belongs to the event loop."""
+
+    def __init__(self, name: str, client_id: str, access: Access) -> None:
+        self._name, self._client_id, self._access = name, client_id, access
+        self._learned = ANY_SIZE  # bytes of a packet, from a broker that ended the link for a larger one
+        self._welcome = Welcome(0)
+        self._session: Session | None = None
+
+    async def open(self, on_message: Callable[[str, bytes], None], will: Will | None = None) -> None:
+        """Connect. Raises Unreachable or ConfigError; otherwise `leave` must follow."""
+        session, self._welcome = await opened(f"uplink {self._name}", self._access, self._client_id, will)
+        session.on_message = on_message
+        self._session = session
+
+    async def leave(self, *last: Message) -> None:
+        """Say the last words, and let go of everything."""
+        session, self._session = self._session, None
+        if session is None:
+            return
+        try:
+            if not session.lost.is_set():
+                async with asyncio.timeout(GOODBYE):
+                    for topic, payload in last:
+                        await session.publish(topic, payload, int)
+                    await session.goodbye()
+        except (Unreachable, TimeoutError):
+            pass  # the broker notices by itself
+        finally:
+            session.close()
+
+    @property
+    def session(self) -> Session:
+        """The connection that stands."""
+        assert self._session is not None, "an uplink is used inside `async with`"
+        return self._session
+
+    def window(self, wanted: int) -> int:
+        """How many messages may be on their way at once: no more than the broker takes."""
+        return min(wanted, self._welcome.receive_maximum)
+
+    async def subscribe(self, topic: str) -> bool:
+        """Whether the broker lets us; otherwise the log says so. Raises Unreachable."""
+        reason = await self.session.subscribe(topic)
+        if reason >= mqtt_reasons.FAILURE:
+            log.warning("uplink %s: %s", self._name, mqtt_reasons.failure(reason, topic))
+        return reason < mqtt_reasons.FAILURE
+
+    def oversized(self, topic: str, size: int) -> Verdict | None:
+        """The verdict on a message with a payload of `size` bytes, if that is more than the broker takes."""
+        largest, size = min(self._learned, self._welcome.largest), size + len(topic.encode()) + AROUND
+        return None if size <= largest else Verdict(Outcome.TOO_LARGE, f"{size} bytes; the broker takes {largest} at most")
+
+    def post(self, messages: Sequence[Message]) -> asyncio.Future[Verdict]:
+        """Send messages in this order, now. The future has the verdict on all of them together, or Unreachable."""
+        answers = [self._publish(*message) for message in messages]
+        return answers[0] if len(answers) == 1 else _together(answers)
+
+    def _publish(self, topic: str, payload: bytes) -> asyncio.Future[Verdict]:
+        session, size = self.session, len(topic.encode()) + len(payload) + AROUND
+        sent = session.publish(topic, payload, lambda reason: judged(reason, topic, size))
+        sent.add_done_callback(lambda _: self._learn(session, size))
+        return sent
+
+    def _learn(self, session: Session, size: int) -> None:
+        if session.reason == mqtt_reasons.TOO_LARGE:
+            self._learned = min(self._learned, size - 1)
+
+
+def said(verdict: Verdict) -> asyncio.Future[Verdict]:
+    """An answer that is known already."""
+    answer: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+    answer.set_result(verdict)
+    return answer
+
+
+def _together(answers: Sequence[asyncio.Future[Verdict]]) -> asyncio.Future[Verdict]:
+    """The worst of some verdicts."""
+    whole: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+    gathered = asyncio.gather(*answers)
+
+    def settle(_: object) -> None:
+        error = None if gathered.cancelled() else gathered.exception()
+        if whole.done():
+            return
+        if gathered.cancelled():
+            whole.cancel()
+        elif error is not None:
+            whole.set_exception(error)
+        else:
+            verdicts = gathered.result()
+            whole.set_result(next((each for each in verdicts if each.outcome is not Outcome.TAKEN), verdicts[0]))
+
+    gathered.add_done_callback(settle)
+    whole.add_done_callback(lambda _: gathered.cancel() if whole.cancelled() else None)
+    return whole
