@@ -23,7 +23,6 @@ from agent.uplinks.coap_codes import verdict
 from agent.uplinks.coap_session import Session
 from agent.uplinks.dial import resolve, routable
 from agent.uplinks.endpoint import Scheme, parse, secret, tls_context
-from agent.uplinks.oscore import Security
 from agent.uplinks.portions import Outcome, Portions, Verdict, at_leisure, check_batch
 
 SCHEMES = {
@@ -122,6 +121,8 @@ class CoapUplink:
         session = await self._open()
         try:
             if self._settings.oscore is not None:
+                from agent.uplinks.oscore import Security  # noqa: PLC0415  ten megabytes that only this wants
+
                 session.security = Security.open(f"uplink {self.name}", self._settings.oscore)
             await self._tell(session, "up")
         except BaseException:

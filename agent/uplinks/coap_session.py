@@ -12,7 +12,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiocoap
 import aiocoap.error
@@ -23,7 +23,9 @@ from agent.uplinks.coap_codes import Answer
 from agent.uplinks.coap_tls import Connection, open_connection
 from agent.uplinks.dial import Address
 from agent.uplinks.endpoint import Endpoint
-from agent.uplinks.oscore import Security
+
+if TYPE_CHECKING:
+    from agent.uplinks.oscore import Security
 
 EXPONENT = 6  # blocks of 1024 bytes, the largest that CoAP over UDP has (RFC 7959, 2.2)
 RETRANSMISSIONS = 4  # MAX_RETRANSMIT of RFC 7252, 4.8
