@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -222,3 +226,18 @@ async def test_readings_that_were_not_even_queued_are_told_when_the_disk_is_back
         await opened.tidy(at(120.0))
         await waiting
     assert [(loss.lane, loss.count, loss.why) for loss in losses(setting.reopened()[ALARMS])] == [(READINGS, 3, "stalled")]
+
+
+def test_a_real_file_system_that_was_remounted_read_only(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount an ext4 file system of its own")
+    command = ["unshare", "--mount", sys.executable, "-m", "tests.agent.store.remount", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode and any(word in done.stderr for word in ("'mount', '-o'", "unshare: ", "mkfs", "trigger_fs_error")):
+        pytest.skip(f"no loop device here: {done.stderr.splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    out = json.loads(done.stdout.splitlines()[-1])
+    assert (out["word"], out["made_in_the_mount_point"], out["word_after"]) == ("readOnly", [], "ok")
+    assert len(out["sent"]) == 10
+    assert sorted(out["sent"] + out["found"]) == list(range(80)), "each alarm went out once, or waits on the disk"
+    assert (out["positions"], out["epoch"]) == (list(range(1, 71)), "first")
