@@ -27,7 +27,7 @@ from benchmarks.figures import Figure, figure, main
 
 Tell = Callable[[str], None]
 
-ROUNDS = 7
+ROUNDS = 5
 READINGS = 20_000  # of one round of one subject
 EIGHT_ROUNDS, EIGHT_SECONDS = 3, 10.0
 IDLE_ROUNDS, IDLE_SECONDS = 3, 15.0
@@ -35,7 +35,7 @@ RATE = 11_520  # bytes a second: 115,200 baud, ten bits a byte
 NUMBERS = [code for code, name in POINTS.items() if name.startswith(("environment.", "motion.", "energy.", "powerManagement."))]
 NUMBERS = [code for code in NUMBERS if not point(POINTS[code]).words][:10]  # type: ignore[union-attr]  # each has an entry
 """What a board says at once: ten values in a frame."""
-EXCHANGES = 400_000
+EXCHANGES = 100_000
 
 WRITER = """
 import os, sys, time

@@ -96,11 +96,12 @@ class Feeder:
     """The device's end of a pty. What does not fit into the line's buffer is lost, as on a UART that nobody reads in time."""
 
     def __init__(self) -> None:
-        self._master, self._slave = pty.openpty()
-        tty.setraw(self._slave)
+        self._master, slave = pty.openpty()
+        tty.setraw(slave)
         tty.setraw(self._master)
         os.set_blocking(self._master, False)
-        self.port = os.ttyname(self._slave)
+        self.port = os.ttyname(slave)
+        os.close(slave)  # whoever reads wants the port for himself
         self.lines = 0  # said so far; each line says its number
         self.dropped: set[int] = set()
 
@@ -112,7 +113,7 @@ class Feeder:
         try:
             if os.write(self._master, data) != len(data):
                 self.dropped.add(self.lines)
-        except BlockingIOError:
+        except OSError:  # full, or nobody is there
             self.dropped.add(self.lines)
 
     def feed(self, rate: float, seconds: float) -> None:
@@ -126,11 +127,10 @@ class Feeder:
 
     def flush(self) -> None:
         """Nothing of an earlier reader is left in the line."""
-        termios.tcflush(self._slave, termios.TCIOFLUSH)
+        termios.tcflush(self._master, termios.TCIOFLUSH)
 
     def close(self) -> None:
         os.close(self._master)
-        os.close(self._slave)
 
 
 class Subscriber:

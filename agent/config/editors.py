@@ -69,20 +69,27 @@ def _record(kind: type[Any]) -> dict[str, Any]:
     for field in dataclasses.fields(kind):
         key = key_of(field.name)
         properties[key] = {**_of(hints[field.name]), **({"description": texts[field.name]} if field.name in texts else {})}
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+        if _is_required(field):
             required.append(key)
     found: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
     return found | ({"required": required} if required else {})
 
 
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
 def _driven(kind: type[Any], modules: Mapping[str, str]) -> dict[str, Any]:
     """A source or an uplink: its `kind` says which other keys it has."""
-    head = [field.name for field in dataclasses.fields(kind) if field.name not in ("settings", "kind")]
+    hints = get_type_hints(kind, include_extras=True)
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.name not in ("settings", "kind")}
+    head = {key_of(name): _of(hints[name]) for name in fields}
+    needed = [key_of(name) for name, field in fields.items() if _is_required(field)]
     choices = []
     for word, module in modules.items():
         own = _record(import_module(module).Settings)
-        properties = {**dict.fromkeys(head, _SCALARS["name"]), "kind": {"const": word}, **own["properties"]}
-        required = [*head, "kind", *own.get("required", [])]
+        properties = {**head, "kind": {"const": word}, **own["properties"]}
+        required = [*needed, "kind", *own.get("required", [])]
         choices.append({"type": "object", "properties": properties, "required": required, "additionalProperties": False})
     return {"oneOf": choices}
 

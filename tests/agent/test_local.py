@@ -35,9 +35,12 @@ async def raw(path: Path, request: bytes) -> bytes:
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(request)
     writer.write_eof()
-    answer = await reader.read()
-    writer.close()
-    return answer
+    try:
+        return await reader.read()
+    except ConnectionResetError:  # it left with much unread
+        return b""
+    finally:
+        writer.close()
 
 
 async def test_requests_are_answered_and_refused(tmp_path: Path) -> None:
@@ -57,7 +60,9 @@ async def test_requests_are_answered_and_refused(tmp_path: Path) -> None:
 )
 async def test_nonsense_is_one_refusal(tmp_path: Path, request_: bytes) -> None:
     async with LocalSocket(tmp_path, ANSWERS):
-        assert (await raw(tmp_path / SOCKET, request_)).startswith(b'{"done":false,"refused":[')
+        answer = await raw(tmp_path / SOCKET, request_)
+        assert answer.startswith(b'{"done":false,"refused":[') or (answer == b"" and len(request_) > LINE_LIMIT)
+        assert (await ask(tmp_path, {"ask": "done"}))["done"], "and the next one is heard"
 
 
 ASK_AS_NOBODY = """
@@ -74,8 +79,9 @@ print(channel.recv(1000).decode())
 async def test_another_user_is_refused_even_where_the_file_lets_it_in(tmp_path: Path) -> None:
     async with LocalSocket(tmp_path, ANSWERS):
         (tmp_path / SOCKET).chmod(0o666)
-        for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-            parent.chmod(0o755)
+        for parent in (tmp_path, *tmp_path.parents):
+            if parent.name.startswith(("test_", "popen-", "pytest-")):
+                parent.chmod(0o755)
         command = [sys.executable, "-c", ASK_AS_NOBODY, str(tmp_path / SOCKET)]
         said = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
         assert "you are uid 65534" in said.stdout, said.stderr

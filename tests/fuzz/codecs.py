@@ -1,6 +1,6 @@
 """Every codec, fed with whatever a line may bring: no exception but the documented ones, bounded memory, bounded time.
 
-`make fuzz` runs each target for a while (`python -m tests.fuzz NAME`), and tests/agent/wire/test_fuzz.py feeds them all in every run.
+`make fuzz` runs each for a while (`python -m tests.fuzz NAME`); tests/agent/wire/test_fuzz.py feeds all of them in every run.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ def puback(reason: int) -> bytes:
 class Listener:
     """mosquitto_sub, which stands outside of everything that is ours."""
 
-    def __init__(self, port: int, topic: str, form: str = "%r %q %t %p") -> None:
-        where = ["-V", "mqttv5", "-h", HOST, "-p", str(port), "-t", topic]
+    def __init__(self, port: int, topic: str, form: str = "%r %q %t %p", version: str = "mqttv5") -> None:
+        where = ["-V", version, "-h", HOST, "-p", str(port), "-t", topic]
         command = [program("mosquitto_sub", "mosquitto-clients"), *where, "-F", form]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace")
 
