@@ -355,6 +355,8 @@ class Writer:
         try:
             work()
         except OSError as error:
+            if not self._refused:
+                log.error("store: %s; records are kept in memory", error)  # noqa: TRY400  the disk's, not ours
             self._refused = True
             self.health.word = WORDS.get(error.errno or 0, "failing")
             self.health.error = str(error)
@@ -371,6 +373,7 @@ class Writer:
         if self._try(partial(self._catch_up, stamp), stamp):
             self._refused, self._retry = False, RETRY_FIRST
             self.health.word, self.health.error = "ok", ""
+            log.warning("store: the disk takes records again")
             self._note_health()
             self._answer([put.done for put in self._held])
             self._held.clear()
