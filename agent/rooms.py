@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import secrets
@@ -23,7 +24,7 @@ from agent.store import ALARMS, Store
 from agent.store.history import history
 from agent.store.lane_store import LaneStore
 from agent.store.late import LateStore
-from agent.store.opening import open_durable, open_memory
+from agent.store.opening import STATE, open_durable, open_memory
 from agent.store.room import Bounds
 from agent.store.writer import NO_UPLINK
 from agent.uplinks import UPLINKS, Asked, Uplink
@@ -73,7 +74,10 @@ def uplink(
 
 
 def disk(settings: Settings) -> Store:
-    """The store on disk. One that cannot be opened now but may be later does not keep the agent from watching."""
+    """The store on disk. One that cannot be opened now but may be later does not keep the agent from watching.
+
+    It is opened anew each time that the disk failed and came back.
+    """
     path, gateway = settings.store.path, settings.gateway.id
     bounds = Bounds(settings.store.budget, settings.store.free_floor, settings.store.keep_days, settings.store.keep_bytes)
     names = list(settings.ways())
@@ -84,11 +88,12 @@ def disk(settings: Settings) -> Store:
             log.warning("%s was damaged and is repaired: %s", path / name, repair)
         return store
 
+    anew = Reopening(path, opened)
     try:
         with contextlib.suppress(PermissionError):
-            return opened()
+            return LateStore(anew, anew.first())
         _set_unreadable_aside(path)
-        return opened()
+        return LateStore(anew, anew.first())
     except BlockingIOError as error:
         raise AgentError(f"store.path: {path} is in use by another agent; stop that one first") from error
     except (PermissionError, NotADirectoryError, FileExistsError) as error:
@@ -96,7 +101,35 @@ def disk(settings: Settings) -> Store:
         raise ConfigError([f"store.path: {place}: {error.strerror}; name a directory that this user may write to"]) from error
     except OSError as error:
         log.error("store.path: %s: %s; records are kept in memory until it opens", path, error.strerror)  # noqa: TRY400
-        return LateStore(opened)
+        return LateStore(anew)
+
+
+class Reopening:
+    """Opens the store in a directory, again and again. What no restart would pass is an error of the settings at first alone."""
+
+    def __init__(self, path: Path, opened: Callable[[], LaneStore]) -> None:
+        self._path, self._opened = path, opened
+        self._device: int | None = None  # of the file system that held it
+
+    def first(self) -> LaneStore:
+        """Raises ConfigError, OSError."""
+        store = self._opened()
+        self._device = self._path.stat().st_dev
+        return store
+
+    def __call__(self) -> LaneStore:
+        """Raises OSError. Makes no new store where the file system is missing that held the old one."""
+        if self._device is not None and not (self._path / STATE).exists() and _device(self._path) != self._device:
+            raise OSError(errno.ENODEV, "the file system that held it is not mounted", str(self._path))
+        try:
+            return self.first()
+        except ConfigError as error:  # the card of another gateway
+            raise OSError(errno.ESTALE, str(error), str(self._path)) from error
+
+
+def _device(path: Path) -> int:
+    """The file system on which a path is, or would be made."""
+    return next(place for place in (path, *path.parents) if place.exists()).stat().st_dev
 
 
 def _set_unreadable_aside(path: Path) -> None:

@@ -177,17 +177,19 @@ def _print_report(report: StoreReport | JournalReport) -> None:
     for name, value in _head(report):
         head.add_row(name, value)
     console.print(head)
-    if isinstance(report, StoreReport):
-        table = Table()
-        for title in ("lane", "records", "positions", "bytes", "segments", "oldest", "newest", "waiting"):
-            table.add_column(title, justify="left" if title in ("lane", "waiting") else "right")
+    if isinstance(report, StoreReport):  # two tables: one would be wider than a terminal
+        held, when = Table(), Table()
+        for title in ("lane", "records", "positions", "bytes", "segments"):
+            held.add_column(title, justify="left" if title == "lane" else "right", no_wrap=True)
+        for title in ("lane", "oldest", "newest"):
+            when.add_column(title, no_wrap=True)
+        when.add_column("waiting", overflow="fold")
         for lane in report.lanes:
-            waiting = ", ".join(f"{uplink} {count}" for uplink, count in sorted(lane.waiting.items()))
-            table.add_row(
-                lane.name, str(lane.records), f"{lane.first}-{lane.last}", str(lane.bytes), str(lane.segments),
-                _time(lane.oldest_at), _time(lane.newest_at), waiting,
-            )  # fmt: skip
-        console.print(table)
+            held.add_row(lane.name, str(lane.records), f"{lane.first}-{lane.last}", str(lane.bytes), str(lane.segments))
+            waiting = "\n".join(f"{uplink} {count}" for uplink, count in sorted(lane.waiting.items()))
+            when.add_row(lane.name, _time(lane.oldest_at), _time(lane.newest_at), waiting)
+        console.print(held)
+        console.print(when)
 
 
 def _head(report: StoreReport | JournalReport) -> Iterator[tuple[str, str]]:

@@ -54,6 +54,18 @@ class Cursors:
                 cursor.floor = min(cursor.floor or first, following)
                 self._saved[uplink, name] = min(self._saved[uplink, name], following)
 
+    def go_on_from(self, before: Cursors, lane: str, following: int) -> None:
+        """Come as far as `before` had come in a lane, which gives `following` next."""
+        for (uplink, name), cursor in self._cursors.items():
+            known = before._cursors.get((uplink, name))
+            if name == lane and known is not None:
+                cursor.pass_gap(min(known.floor, following))
+                cursor.settle([position for position in sorted(known.beyond) if position < following])
+
+    def lowest(self, lane: str) -> int:
+        """Every uplink has settled everything below this position, as far as is known now."""
+        return min((cursor.floor for (_, name), cursor in self._cursors.items() if name == lane), default=NOBODY)
+
     def of(self, uplink: str, lane: str) -> Cursor:
         return self._cursors[uplink, lane]
 

@@ -90,16 +90,18 @@ def _storage(path: Path) -> JournalStorage:
 def import_tinydb(source: Path, target: Path) -> int:
     """Take a stock TinyDB file into a new journal. Returns how many documents there were.
 
-    Raises AgentError when the source is no such file or the target exists, OSError.
+    Raises AgentError when the source is no such file, or the target exists or would be among a store's own files, OSError.
     """
     try:
         tables = json.loads(source.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AgentError(f"{source}: no TinyDB file: {error}") from error
-    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
-        raise AgentError(f"{source}: no TinyDB file: expected an object of tables, each an object of documents")
+    if wrong := _wrong_layout(tables):
+        raise AgentError(f"{source}: no TinyDB file: {wrong}")
     if target.exists() and target.stat().st_size:
         raise AgentError(f"{target}: exists already; name a new file")
+    if _store_around(target):
+        raise AgentError(f"{target}: this is inside an agent's store; name a file elsewhere")
     storage = JournalStorage(target)
     try:
         storage.write(tables)
@@ -109,11 +111,24 @@ def import_tinydb(source: Path, target: Path) -> int:
     return sum(map(len, tables.values()))
 
 
+def _wrong_layout(tables: object) -> str:
+    """What keeps a JSON value from being what TinyDB writes; empty when nothing does."""
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        return "expected an object of tables, each an object of documents"
+    for name, table in tables.items():
+        for doc_id, document in table.items():
+            if not doc_id.isdecimal():
+                return f"table {name!r}: the id {doc_id!r} is no number"
+            if not isinstance(document, dict):
+                return f"table {name!r}: document {doc_id} is no object"
+    return ""
+
+
 def compact(path: Path, progress: Progress | None = None) -> tuple[int, int]:
     """Rewrite a journal, or the files of a store, without their past. Returns their bytes before and after.
 
     The newest segment of a lane stays as it is: how it ends tells the agent how its last life ended. Raises BlockingIOError
-    when an agent has it open, OSError.
+    when an agent has it open, AgentError for a single file of a store, OSError.
     """
     if not is_store(path):
         return _compact_journal(path)
@@ -136,7 +151,14 @@ def compact(path: Path, progress: Progress | None = None) -> tuple[int, int]:
     return before, after + state.path.stat().st_size
 
 
+def _store_around(path: Path) -> Path | None:
+    """The store to whose files a path belongs."""
+    return next((place for place in path.absolute().parents[:2] if is_store(place) and (place / STATE).exists()), None)
+
+
 def _compact_journal(path: Path) -> tuple[int, int]:
+    if store := _store_around(path):  # an agent that runs holds no lock on most of its files, and knows their sizes
+        raise AgentError(f"{path}: this is a file of a store; name the store, {store}")
     require_any_line(path, path.read_bytes())
     before = path.stat().st_size
     storage = JournalStorage(path)

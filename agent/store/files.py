@@ -176,7 +176,8 @@ class OsFiles:
         return path.stat().st_size
 
     def identity(self, path: Path) -> int:
-        return path.stat().st_ino
+        status = path.stat()
+        return status.st_dev << 64 | status.st_ino
 
     def kind(self, path: Path) -> Kind:
         try:

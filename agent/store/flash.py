@@ -154,6 +154,11 @@ class FlashLedger:
         seconds = sum(day.seconds for day in self._days.values())
         return sum(day.bytes for day in self._days.values()) / seconds * DAY if seconds > 0 else 0.0
 
+    def go_on_from(self, before: FlashLedger) -> None:
+        """Count on where another ledger of the same card stopped."""
+        self._days, self._last, self._saved = before._days, before._last, before._saved
+        self._total = _Tally(before.total, before._total.seconds)
+
     def note(self, stamp: Stamp) -> None:
         """Count what was written since the last call to the day of the stamp."""
         written, elapsed = self._meter.written - self._seen, stamp.mono - (self._last or stamp).mono

@@ -11,6 +11,7 @@ Invariants
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -89,6 +90,7 @@ class Journal:
         self.path, self.room = path, room
         self._files = files
         self._file: OpenFile | None = None
+        self._identity = 0  # of the open file
         self._end = 0  # behind the last line
         self._soiled = 0  # up to here may stand what a failed append left
         self._named = True  # the directory says so on the medium, as far as we were told
@@ -118,6 +120,7 @@ class Journal:
         """
         self._file = self._files.open(self.path)
         try:
+            self._identity = self._files.identity(self.path)
             self._files.remove(self._beside(NEW_SUFFIX))
             data = self._files.read(self.path)
             if not data:
@@ -131,7 +134,11 @@ class Journal:
 
     def create(self) -> None:
         """Make a journal where there is none. It has its name when it is whole, never before."""
-        self.replace(())
+        try:
+            self.replace(())
+        except BaseException:
+            self.let_go()
+            raise
 
     def _repaired(self, data: bytes) -> tuple[list[bytes], Repair]:
         found = scanned(data)
@@ -232,6 +239,7 @@ class Journal:
                 end += len(data)
             new.reserve(self._roomy(end))
             new.sync()
+            identity = self._files.identity(beside)
             self._files.replace(beside, self.path)
         except BaseException:
             new.close()
@@ -239,6 +247,7 @@ class Journal:
         if self._file is not None:
             self._file.close()
         self._file, self._end, self._soiled, self._broken_line, self._touched = new, end, 0, False, True
+        self._identity = identity
         self._named = False  # until the directory is synced a crash brings the old file back: nothing may be appended
         self._make_ready()
 
@@ -253,6 +262,18 @@ class Journal:
                     file.cut(self._end)
         finally:
             file.close()
+
+    def let_go(self) -> None:
+        """Give back the handle and touch the medium no more: the next opening finds what a crash would have left."""
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.close()
+
+    def require_in_place(self) -> None:
+        """Raises OSError when the file that is open does not stand at its path any more: nobody would find what it is given."""
+        if self._files.identity(self.path) != self._identity:
+            raise OSError(errno.ESTALE, "somebody put another file in its place", str(self.path))
 
     def _handle(self) -> OpenFile:
         if self._file is None:

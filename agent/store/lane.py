@@ -12,6 +12,7 @@ Invariants
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Container, Iterable
@@ -59,6 +60,12 @@ class Lane(Protocol):
 
     def newest(self, index: int) -> When | None:
         """When the last record of a segment came, if it says so."""
+
+    def require_in_place(self) -> None:
+        """Raises OSError when nobody would find what is appended: the newest segment is not at its path any more."""
+
+    def let_go(self) -> None:
+        """Give the handle back without a word to the medium. What can be read whole can still be read; nothing is healed."""
 
     def close(self) -> None:
         """Give the handle back."""
@@ -130,6 +137,7 @@ class DiskLane:
         self.lost_end = False  # the newest segment's end is damaged
         self.found_size = 0  # the newest segment's, before it was opened
         self._set_aside: list[tuple[Path, int]] = []
+        self._let_go = False
         self._journal: Journal
         self._newest: Content
         self._read: Content | None = None
@@ -260,7 +268,10 @@ class DiskLane:
         segment, stop = self.segments[index], self.segments[index + 1].first
         found = self._scanned(segment)
         content = Content.of(segment.first, found.payloads, stop)
-        if found.damages or found.torn or not segment.size:
+        unsound = bool(found.damages or found.torn) or not segment.size
+        if unsound and self._let_go:
+            raise OSError(errno.EIO, "cannot be read whole while the disk refuses", str(self._path(segment.first)))
+        if unsound:
             self._heal(segment, content, stop)
         return content
 
@@ -268,6 +279,8 @@ class DiskLane:
         try:
             return scanned(self._files.read(self._path(segment.first)))
         except FileNotFoundError:  # somebody removed it: its positions are a gap for whoever reads
+            if self._let_go:
+                raise
             return scanned(b"")
 
     def _heal(self, segment: Segment, content: Content, stop: int) -> None:
@@ -289,6 +302,13 @@ class DiskLane:
             content = self._read if self._read is not None and self._read.first == segment.first else self._load(index)
             segment.newest = content.newest()
         return segment.newest
+
+    def require_in_place(self) -> None:
+        self._journal.require_in_place()
+
+    def let_go(self) -> None:
+        self._let_go = True
+        self._journal.let_go()
 
     def close(self) -> None:
         self._journal.close()

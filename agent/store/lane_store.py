@@ -22,10 +22,11 @@ from agent.store.cursor import WINDOW, Cursor, Cursors
 from agent.store.flash import TABLE as FLASH
 from agent.store.flash import FlashLedger
 from agent.store.lane import Lane, following, read
+from agent.store.losses import TABLE as LOSSES
 from agent.store.losses import Losses
 from agent.store.marks import TABLE as LANE_MARKS
 from agent.store.marks import Marks, marks_of
-from agent.store.notes import Changes, Notes
+from agent.store.notes import IDENTITY, Changes, Notes
 from agent.store.room import SLACK, Bounds, Room
 
 __all__ = ["Bounds", "LaneStore"]
@@ -33,6 +34,7 @@ __all__ = ["Bounds", "LaneStore"]
 REFUSED = "full"
 UNREADABLE = "unreadable"
 MISSING = "missing"
+FORGOTTEN = "damagedEnd"  # the disk came back without what it had taken
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(Envelope).decode
@@ -220,6 +222,69 @@ class LaneStore:
         if changes or claims:
             self._remember(changes, claims)
             self._cursors.saved()
+
+    # A disk that failed and came back -------------------------------------------------------------------------------------
+
+    def require_in_place(self) -> None:
+        """Raises OSError when the files do not stand at their paths any more: what is written to them nobody would find."""
+        self._notes.require_in_place()
+        for lane in self._lanes.values():
+            lane.require_in_place()
+
+    def let_go(self) -> None:
+        """Close every file of a medium that fails, as a crash would. What is waiting can be read on, as far as it is whole."""
+        for lane in self._lanes.values():
+            lane.let_go()
+        self._notes.let_go()
+
+    def go_on_from(self, before: LaneStore) -> bool:
+        """Go on where an earlier opening was let go: what it knew and the medium did not take is not lost.
+
+        What waited and is not on the medium any more becomes a Loss. False when this is another store than `before`:
+        positions of that one mean nothing here. Raises OSError; nothing has changed then but notes.
+        """
+        self._note_as(before)
+        self.losses.count.update({} if (same := self.epoch == before.epoch) else before.losses.count)
+        if same:
+            self.losses.go_on_from(before.losses)
+            if self.flash is not None and before.flash is not None:
+                self.flash.go_on_from(before.flash)
+        known = same or any(self._last_epoch(name) == before.epoch for name in LANES)
+        for name in LANES:
+            self._go_on_in(name, before, same=same, known=known)
+        if not same:
+            for _, loss in before.losses.waiting():
+                self.lose(loss.lane, loss.count, loss.why)
+        return known
+
+    def _note_as(self, before: LaneStore) -> None:
+        own = {CURSORS, FLASH, LANE_MARKS, LOSSES, IDENTITY}
+        tables = {table: before.recall(table) for table in before._notes.tables() if table not in own}
+        changes: dict[str, dict[str, dict[str, Any] | None]] = {}
+        for table, documents in tables.items():
+            found = self.recall(table)
+            changes[table] = {key: documents.get(key) for key in {**found, **documents} if found.get(key) != documents.get(key)}
+        self.remember({table: documents for table, documents in changes.items() if documents})
+
+    def _go_on_in(self, name: str, before: LaneStore, *, same: bool, known: bool) -> None:
+        lane, end, floor = self._lanes[name], before._lanes[name].next, before._cursors.lowest(name)
+        first = max(lane.next, floor) if known else max(before._lanes[name].first, floor)
+        missing = [(begin, stop) for begin, stop in before.losses.unexplained(name, first, end - 1)]
+        if same:
+            for begin, stop in missing:
+                self.losses.add(name, begin, stop, FORGOTTEN)
+            lane.skip(max(0, end - lane.next))
+        elif missing:
+            self.lose(name, sum(stop - begin + 1 for begin, stop in missing), FORGOTTEN)
+        if known:
+            self._cursors.go_on_from(before._cursors, name, lane.next)
+
+    def _last_epoch(self, name: str) -> str:
+        lane = self._lanes[name]
+        records = next((found for index in reversed(range(len(lane.segments))) if (found := lane.content(index).records)), [])
+        with contextlib.suppress(msgspec.DecodeError, IndexError):
+            return decode(records[-1]).epoch
+        return ""
 
     def close(self) -> None:
         """Raises OSError when the medium refuses the last notes: the next opening then takes this end for a crash."""

@@ -64,6 +64,18 @@ class Losses:
             self._waiting.add(key)
             self._note(key)
 
+    def go_on_from(self, before: Losses) -> None:
+        """Name what `before` named and the medium had not taken yet."""
+        self.count.update(before.count)
+        for number in sorted(before._unsaved & before._entries.keys()):
+            loss = before._entries[number]
+            for first, last in list(self.unexplained(loss.lane, loss.first, loss.last)):
+                key = max(self._entries, default=0) + 1
+                self._entries[key] = Loss(loss.lane, first, last, min(loss.count, last - first + 1), loss.why)
+                if number in before._waiting:
+                    self._waiting.add(key)
+                self._note(key)
+
     def unexplained(self, lane: str, first: int, last: int) -> Iterator[tuple[int, int]]:
         """The runs of positions from first to last that no loss names."""
         return unnamed(self._entries.values(), lane, first, last)

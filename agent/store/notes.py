@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -10,7 +11,10 @@ from zlib import crc32
 from agent.store.files import Files
 from agent.store.journal import DAMAGED, ROOM, Repair
 from agent.store.storage import JournalStorage, copied
-from agent.store.transaction import Patch
+from agent.store.transaction import Patch, Tables
+
+IDENTITY = "store"
+"""The table that says whose store this is, and its epoch."""
 
 Changes: TypeAlias = Mapping[str, Mapping[str, dict[str, Any] | None]]
 """table -> name -> document, or None to forget it"""
@@ -36,11 +40,20 @@ class Notes(Protocol):
     def size(self) -> int:
         """Bytes that they take."""
 
+    def tables(self) -> list[str]:
+        """The names of all tables."""
+
     def recall(self, table: str) -> dict[str, dict[str, Any]]:
         """Every document of a table, by name. They are the caller's own."""
 
     def remember(self, changes: Changes) -> None:
         """Set or forget documents of any tables, all or nothing; durable on return. Raises OSError."""
+
+    def require_in_place(self) -> None:
+        """Raises OSError when nobody would find what is remembered: the file is not at its path any more."""
+
+    def let_go(self) -> None:
+        """Close without a word to the medium. What was noted can still be recalled."""
 
     def close(self) -> None: ...
 
@@ -55,6 +68,7 @@ class DurableNotes:
     def __init__(self, path: Path, files: Files, room: int = ROOM) -> None:
         self.found_size = files.size(path) if path.name in files.names(path.parent) else 0
         """Bytes of the file before it was opened."""
+        self._left: Tables | None = None  # what was noted when the file was let go
         self._storage = self._opened(path, files, room)
         self.repair = self._storage.repair
         self._ids = {
@@ -83,14 +97,19 @@ class DurableNotes:
     def size(self) -> int:
         return self._storage.size
 
+    def tables(self) -> list[str]:
+        return list(self._ids)
+
     def recall(self, table: str) -> dict[str, dict[str, Any]]:
-        documents = self._storage.tables.get(table, {})
+        documents = (self._storage.tables if self._left is None else self._left).get(table, {})
         return {
             key: copied({name: value for name, value in documents[str(doc_id)].items() if name != "key"})
             for key, doc_id in self._ids.get(table, {}).items()
         }
 
     def remember(self, changes: Changes) -> None:
+        if self._left is not None:
+            raise OSError(errno.EIO, "the disk refused, and was let go", str(self._storage.path))
         patch: Patch = {}
         ids: dict[str, dict[str, int]] = {}
         for table, documents in changes.items():
@@ -111,6 +130,13 @@ class DurableNotes:
             self._storage.commit(patch)
             self._ids.update(ids)
 
+    def require_in_place(self) -> None:
+        self._storage.require_in_place()
+
+    def let_go(self) -> None:
+        self._left = self._storage.tables
+        self._storage.let_go()
+
     def close(self) -> None:
         self._storage.close()
 
@@ -128,6 +154,9 @@ class MemoryNotes:
     def __init__(self) -> None:
         self._tables: dict[str, dict[str, dict[str, Any]]] = {}
 
+    def tables(self) -> list[str]:
+        return list(self._tables)
+
     def recall(self, table: str) -> dict[str, dict[str, Any]]:
         return {key: dict(document) for key, document in self._tables.get(table, {}).items()}
 
@@ -139,5 +168,9 @@ class MemoryNotes:
                     known.pop(key, None)
                 else:
                     known[key] = dict(document)
+
+    def require_in_place(self) -> None: ...
+
+    def let_go(self) -> None: ...
 
     def close(self) -> None: ...

@@ -19,7 +19,7 @@ from agent.store.lane_store import LaneStore
 from agent.store.losses import Losses
 from agent.store.marks import Marks, marks_of
 from agent.store.memory import MemoryLane
-from agent.store.notes import DurableNotes, MemoryNotes, Notes
+from agent.store.notes import IDENTITY, DurableNotes, MemoryNotes, Notes
 from agent.store.room import Bounds
 
 SEGMENT_BYTES = 1024 * 1024  # beginning one takes two syncs: seldom beside the appends that it takes, whatever their size
@@ -59,16 +59,17 @@ def open_durable(
         losses = Losses(notes, cursors.delivered)
         repairs = {STATE: notes.repair}
         for name in (*LANES, DEAD):
-            lanes[name] = lane = DiskLane(path / name, files, segment_bytes, room, _teller(losses, name))
+            lane = DiskLane(path / name, files, segment_bytes, room, _teller(losses, name))
             given = max(marks_of(notes, name).next, cursors.highest(name))
             repairs[name] = _open_lane(name, lane, marks_of(notes, name), given, losses)
+            lanes[name] = lane
         epoch = _epoch(path, gateway, notes, lanes, losses, new_epoch)
         flash = FlashLedger(files, notes)
         store = LaneStore(gateway, epoch, lanes, cursors, notes, losses, bounds, lambda: files.free(path), flash)
     except BaseException:
         for lane in lanes.values():
-            lane.close()
-        notes.close()
+            lane.let_go()  # as a crash would: a clean end is for who has saved how far it came
+        notes.let_go()
         raise
     return store, {name: repair for name, repair in repairs.items() if repair != Repair()} | strangers
 
@@ -151,7 +152,7 @@ def _epoch(
         for name in LANES:
             losses.never_given(name, lanes[name].next - 1)
     if identity != known:
-        notes.remember({"store": {"identity": msgspec.to_builtins(identity)}})
+        notes.remember({IDENTITY: {"identity": msgspec.to_builtins(identity)}})
     return identity.epoch
 
 
@@ -163,7 +164,7 @@ def _is_sound(notes: DurableNotes) -> bool:
 
 def _saved_identity(notes: Notes) -> _Identity | None:
     try:
-        return msgspec.convert(notes.recall("store").get("identity"), _Identity)
+        return msgspec.convert(notes.recall(IDENTITY).get("identity"), _Identity)
     except msgspec.ValidationError:
         return None
 

@@ -197,6 +197,15 @@ class JournalStorage(Storage):
     def _note_compacted(self) -> None:
         self._compacted = max(self._handle.used, COMPACT_FLOOR * self._handle.room)
 
+    def require_in_place(self) -> None:
+        """Raises OSError when the journal that this object writes does not stand at its path any more."""
+        self._handle.require_in_place()
+
+    def let_go(self) -> None:
+        """As `close`, of a medium that fails: nothing is written any more, and no error is raised."""
+        self._closed = True
+        self._handle.let_go()
+
     def close(self) -> None:
         """Close the file and let the next writer in. May be called twice."""
         self._closed = True

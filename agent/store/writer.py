@@ -27,6 +27,7 @@ from agent.records import Body, Envelope, Receipt, Stamp
 from agent.stages.guard import scrubbed
 from agent.store import ALARMS, LANES, Status, Store, lane_of
 from agent.store.lane_store import LaneStore
+from agent.store.late import LateStore
 from agent.store.notes import Changes, overlaid
 from agent.store.shelter import Shelter
 
@@ -42,10 +43,11 @@ BATCH = 5_000  # records that one commit waits for at most
 PORTION = 200  # records of one transaction: room is made for a transaction as a whole, or it is refused as a whole
 
 NO_UPLINK = "disk"
+FULL = "full"
 WORDS = {
-    errno.ENOSPC: "full",
-    errno.EDQUOT: "full",
-    errno.EFBIG: "full",
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EFBIG: FULL,
     errno.EROFS: "readOnly",
 }  # gateway.store; anything else is "failing"
 
@@ -93,6 +95,7 @@ class Health:
 class Writer:
     """Use as `async with`. Every method belongs to the event loop; the stores belong to the thread.
 
+    A `disk` that is a LateStore is let go when it fails in another way than by being full, and opened anew.
     `open_memory` gives the store for an outage: empty, of a new epoch, for the same uplinks; without any, for `disk`.
     `sheltered` is called on the loop when records are in memory alone and can be read; True when there is an alarm among them.
     """
@@ -192,6 +195,8 @@ class Writer:
 
         def work() -> None:
             on_disk = self._shelter.settle(uplink, lane, epoch, receipt)
+            if on_disk is None and isinstance(self._disk, LateStore) and self._disk.is_gone(epoch):
+                return
             self._disk.settle(uplink, lane, receipt if on_disk is None else on_disk)
 
         await self._call(work)
@@ -328,10 +333,11 @@ class Writer:
         del self._held[:-HELD]
 
     def _save_notes(self) -> None:
-        with self._dropping:
-            dropped, self._dropped = self._dropped, Counter()
-        for lane, count in dropped.items():
-            self._disk.lose(lane, count, "stalled")
+        for lane in LANES:
+            if count := self._dropped[lane]:
+                self._disk.lose(lane, count, "stalled")
+                with self._dropping:
+                    self._dropped[lane] -= count
         if self._notes:
             self._disk.remember(self._notes)
             self._notes = {}
@@ -349,9 +355,13 @@ class Writer:
         try:
             work()
         except OSError as error:
+            if not self._refused:
+                log.error("store: %s; records are kept in memory", error)  # noqa: TRY400  the disk's, not ours
             self._refused = True
             self.health.word = WORDS.get(error.errno or 0, "failing")
             self.health.error = str(error)
+            if self.health.word != FULL and isinstance(self._disk, LateStore):
+                self._disk.let_go()  # what comes back may be another mount, and cannot while files of this one are open
             self._retry_at = stamp.mono + self._retry
             self._retry = min(self._retry * 2, RETRY_LIMIT)
             return False
@@ -363,6 +373,7 @@ class Writer:
         if self._try(partial(self._catch_up, stamp), stamp):
             self._refused, self._retry = False, RETRY_FIRST
             self.health.word, self.health.error = "ok", ""
+            log.warning("store: the disk takes records again")
             self._note_health()
             self._answer([put.done for put in self._held])
             self._held.clear()

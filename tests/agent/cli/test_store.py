@@ -197,10 +197,15 @@ def test_export_as_a_stock_file_and_back(run: Run, path: Path, tmp_path: Path) -
 
 def test_import_refuses(run: Run, tmp_path: Path) -> None:
     source, target = tmp_path / "in.json", tmp_path / "out.journal"
-    for text in ("no json", "[]", '{"t": 1}'):
+    bad = (
+        "", "no json", "\0\x01\x02", '{"t": {"1": {"a": 1}, ', "null", "[]", '{"t": 1}', '{"t": {"1": 5}}', '{"t": {"x": {}}}',
+        "[" * 100_000,
+    )  # fmt: skip
+    for text in bad:
         source.write_text(text)
-        with pytest.raises(AgentError, match="no TinyDB file"):
+        with pytest.raises(AgentError, match=r"in\.json: no TinyDB file: .") as raised:
             run("import", target, source)
+        assert "\n" not in str(raised.value)
         assert not target.exists()
     source.write_text('{"t": {"1": {}}}')
     run("import", target, source)
@@ -208,6 +213,35 @@ def test_import_refuses(run: Run, tmp_path: Path) -> None:
         run("import", target, source)
     with pytest.raises(AgentError, match=r"nothing\.json: No such file"):
         run("import", tmp_path / "x.journal", tmp_path / "nothing.json")
+
+
+def test_stat_fits_a_terminal(run: Run, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(path.parent)
+    out = run("stat", path.name)[1]
+    words = out.replace("┃", " ").replace("│", " ").split()
+    for word in ("lane", "records", "positions", "bytes", "segments", "oldest", "newest", "waiting", "summaries", "1-40"):
+        assert word in words
+    assert "2025-10-09 08:53:20" in out
+    assert "…" not in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_store_in_use_takes_nothing_else_in(run: Run, opened: LaneStore, tmp_path: Path) -> None:
+    source = tmp_path / "in.json"
+    source.write_text('{"t": {"1": {}}}')
+    for target in (tmp_path / "store", tmp_path / "store" / "state.journal"):
+        with pytest.raises(AgentError, match="exists already; name a new file"):
+            run("import", target, source)
+    target = tmp_path / "store" / ALARMS / "new.journal"
+    with pytest.raises(AgentError, match="inside an agent's store; name a file elsewhere"):
+        run("import", target, source)
+    assert not target.exists()
+    for segment in (tmp_path / "store").rglob("*.journal"):
+        assert run("stat", segment)[0] == 0
+        with pytest.raises(AgentError, match="a file of a store; name the store"):
+            run("compact", segment)
+    opened.close()
 
 
 def test_compact(run: Run, path: Path, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from tests.agent.store.disk import ROOT, Disk
 from tests.agent.store.stores import STAMP, body, drain_all, explained, number_of, open_store
 
 BOUNDS = Bounds(budget=64 * 1024, free_floor=0, keep_days=1000.0, keep_bytes=64 * 1024)  # segments of 2 KiB
-STRIDE = int(os.environ.get("STORE_DAMAGE_STRIDE", "97"))  # of the bytes that are changed one at a time; 1 is all of them
+STRIDE = int(os.environ.get("STORE_DAMAGE_STRIDE", "193"))  # of the bytes that are changed one at a time; 1 is all of them
+TURNS = 2  # of the filling; each adds two segments to a lane
 LOST = 14  # a damaged byte costs at most one transaction, here of so many records
 
 
@@ -25,7 +26,7 @@ def filled(*, closed: bool) -> tuple[Disk, dict[str, int]]:
     """A store with several segments a lane, partly delivered; and how far the positions went."""
     disk = Disk()
     store = open_store(disk, bounds=BOUNDS)
-    for turn in range(4):
+    for turn in range(TURNS):
         for lane in LANES:
             store.append(lane, [body(lane, turn * 10)], STAMP)
             store.append(lane, [body(lane, turn * 10 + index) for index in range(1, 10)], STAMP)
@@ -35,7 +36,7 @@ def filled(*, closed: bool) -> tuple[Disk, dict[str, int]]:
     store.remember({"windows": {"ATM-7": {"n": 1}}})
     store.tidy(STAMP)
     for lane in LANES:
-        store.append(lane, [body(lane, 40 + index) for index in range(10)], STAMP)
+        store.append(lane, [body(lane, TURNS * 10 + index) for index in range(10)], STAMP)
     given = {lane: store._lanes[lane].next for lane in LANES}
     if closed:
         store.close()

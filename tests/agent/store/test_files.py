@@ -86,7 +86,7 @@ def test_a_file_that_is_replaced_while_it_is_opened_is_opened_anew(tmp_path: Pat
                 file = FILES.open(path)
             except BlockingIOError:
                 continue
-            got.append(FILES.identity(path) == os.fstat(file._descriptor).st_ino)  # type: ignore[attr-defined]
+            got.append(os.path.samestat(path.stat(), os.fstat(file._descriptor)))  # type: ignore[attr-defined]
             file.close()
 
     thread = threading.Thread(target=opener)

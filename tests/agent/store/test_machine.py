@@ -16,7 +16,7 @@ from agent.store.room import Bounds
 from tests.agent.store.disk import Disk
 from tests.agent.store.stores import STAMP, body, losses, number_of, open_store
 
-EXAMPLES = int(os.environ.get("STORE_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("STORE_EXAMPLES", "30"))
 lanes = st.sampled_from(LANES)
 
 

@@ -38,14 +38,19 @@ class Setting:
         self.outages = 0
         self.sheltered: list[bool] = []
         self.syncs = 0
+        self.epochs = ["first", "second", "third"]
+        self.store: LateStore
         self.refusal: Callable[[str], None] = lambda _: None
 
     @asynccontextmanager
     async def writer(self, interval: float = 0.0) -> AsyncIterator[Writer]:
         self.disk.before = self._before
-        store, told = open_store(self.disk, uplinks=self.uplinks), self.sheltered.append
-        async with Writer(store, self.open_memory, self.uplinks, interval, sheltered=told) as opened:
+        self.store, told = LateStore(self.opened, self.opened()), self.sheltered.append
+        async with Writer(self.store, self.open_memory, self.uplinks, interval, sheltered=told) as opened:
             yield opened
+
+    def opened(self) -> LaneStore:
+        return open_store(self.disk, uplinks=self.uplinks, epochs=self.epochs)
 
     def open_memory(self) -> LaneStore:
         self.outages += 1
