@@ -29,24 +29,24 @@ from agent.control.desk import TABLE as REQUESTED
 from agent.errors import EXIT_OK, AgentError, ConfigError, StoreUnavailable
 from agent.forward import LONGEST_BATCH, REFUSED, Arrivals, Link, Plan, forward
 from agent.ingest import SOURCES_TABLE, Ingest
-from agent.legs import Leg, Point, legs
 from agent.local import LocalSocket, Told
 from agent.metrics import exposition
 from agent.outside import Outside
 from agent.pipeline import Pipeline
 from agent.power import PowerWatch
 from agent.quiet import Quiet
-from agent.records import Body, Stamp, Value
+from agent.records import Body, Stamp
 from agent.requests import Running
+from agent.scorers import Scorers
 from agent.scrape import Page, ScrapeServer
 from agent.selfwatch import SelfWatch
 from agent.sources import Context, Source
 from agent.stages.calendar import Visit
-from agent.stages.score import Scoring
 from agent.status import StatusSocket
 from agent.store.notes import overlaid
 from agent.store.writer import Writer
 from agent.tasks import Tasks
+from agent.telling import document
 from agent.uplinks import Uplink
 
 log = logging.getLogger(__name__)
@@ -75,8 +75,6 @@ class Agent:
         self._hangup = asyncio.Event()
         self._changing = asyncio.Lock()
         self._arrivals = Arrivals()
-        self._scorings: dict[str, Scoring] = {}
-        self._model_words: dict[str, str] = {}
         self._links: dict[str, Link] = {}
         self._lines: dict[str, Any] = {}
         self._turned = time.monotonic()
@@ -86,6 +84,7 @@ class Agent:
         self._ingest: Ingest
         self._self: SelfWatch
         self._audit: Audit
+        self._scorers: Scorers
         self._outside: Outside
         self._progress: watchdog.Progress
         self._tasks: Tasks
@@ -118,6 +117,7 @@ class Agent:
             self._audit = Audit(self._gateway, lambda alarm: self._ingest.keep([alarm], {}), self._clock.now)
             self._links = {uplink.name: self._link(uplink.name) for uplink in uplinks}
             self._progress = self._parts()
+            self._scorers = Scorers(self._gateway, self._pipelines, self._ingest.keep, self._self.say, self._audit)
             self._outside = Outside(self._running(), self._ingest.keep, keys)
             self._restore(tables)
             self._outside.restore(requested)
@@ -342,8 +342,8 @@ class Agent:
             bodies = pipeline.restore(saved, self._clock.now())
             if (earlier := self._pipelines.get(name)) is not None:
                 bodies += pipeline.succeed(earlier)
-            for scoring in self._scorings.values() if name != self._gateway else ():
-                pipeline.attach(scoring)
+            if name != self._gateway:
+                self._scorers.attach_all(pipeline)
             self._pipelines[name] = pipeline
             if bodies:
                 self._ingest.keep(bodies, {})
@@ -355,7 +355,7 @@ class Agent:
         await self._tasks.end([MODELS])
         for name in what.models.gone:
             for each in (name, f"{name}-shadow"):
-                self._detach(each)
+                self._scorers.detach(each)
         self._self.models = {}
         if self._settings.models:
             self._tasks.begin(MODELS, self._look_after_models())
@@ -416,34 +416,7 @@ class Agent:
                 await asyncio.sleep(MISPLACED)
 
     async def _look_after_models(self) -> None:
-        """Let models score every machine once they have been proved, and take what is installed; without any the rules go on."""
-        from agent.scoring.models import Models, Wanted  # noqa: PLC0415  a gateway without models never loads their runtime
-        from agent.scoring.shelf import Shelf, shelf_of  # noqa: PLC0415
-
-        wanted = [Wanted(came_with=rooms.came_with(each.name), **vars(each)) for each in self._settings.models]
-        shelf = Shelf(shelf_of(self._settings.store.path))
-        models = Models(wanted, shelf, self._attach, self._detach, self._say_of_model, time.perf_counter)
-        self._self.models = models.running
-        while True:
-            await models.look()
-            await asyncio.sleep(UPKEEP / self._clock.speed)
-
-    def _say_of_model(self, point: str, value: Value) -> None:
-        """A model that begins or ends to score stands in the trail too."""
-        if isinstance(value, str) and self._model_words.get(point) != value:
-            self._model_words[point] = value
-            self._audit.event(point.removeprefix("gateway."), value, "models")
-        self._self.say(point, value)
-
-    def _attach(self, scoring: Scoring) -> None:
-        self._scorings[scoring.name] = scoring
-        for machine in self._settings.machines:
-            self._pipelines[machine.id].attach(scoring)
-
-    def _detach(self, name: str) -> None:
-        self._scorings.pop(name, None)
-        if bodies := [body for machine in self._settings.machines for body in self._pipelines[machine.id].detach(name)]:
-            self._ingest.keep(bodies, {})
+        await self._scorers.look_after(self._settings, partial(setattr, self._self, "models"), UPKEEP / self._clock.speed)
 
     async def _tick(self) -> None:
         """Time, once a second of the agent's own clock, aligned to it."""
@@ -504,39 +477,12 @@ class Agent:
                 watchdog.notify("WATCHDOG=1")
             await asyncio.sleep(interval / 3)
 
-    def _legs(self) -> list[Leg]:
-        points = {name: pipeline.values() for name, pipeline in self._pipelines.items()}
-        since = {name: pipeline.since() for name, pipeline in self._pipelines.items()}
-        told = {
-            name: {point: Point(value, since[name].get(point, float("nan"))) for point, value in values.items()}
-            for name, values in points.items()
-        }
-        return legs(told.pop(self._gateway), told, self._links.values(), self._self.backlogs, time.monotonic())
-
     def _due(self, uplink: str) -> float:
         return self._links[uplink].due
 
     def _status(self) -> dict[str, Any]:
-        own = self._pipelines[self._gateway].values()
-        words = {
-            kind: {
-                name.removeprefix(f"gateway.{kind}."): value for name, value in own.items() if name.startswith(f"gateway.{kind}.")
-            }
-            for kind in ("source", "uplink")
-        }
-        return {
-            "gateway": self._gateway,
-            "at": self._clock.now(),
-            "store": self._writer.health.word,
-            "configuration": own.get("gateway.configuration"),
-            "made": self._writer.made(),
-            "lost": dict(self._writer.health.status.lost),
-            "legs": self._legs(),
-            "sources": words["source"],
-            "uplinks": words["uplink"],
-            "points": {machine: pipeline.values() for machine, pipeline in self._pipelines.items()},
-            **self._self.status(),
-        }
+        now, monotonic = self._clock.now(), time.monotonic()
+        return document(self._gateway, now, monotonic, self._pipelines, self._links.values(), self._writer, self._self)
 
 
 def _foreseen(group: BaseExceptionGroup[BaseException]) -> AgentError | None:
