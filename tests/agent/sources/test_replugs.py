@@ -28,7 +28,7 @@ async def test_a_hundred_replugs_are_a_hundred_recoveries(kind, context, plug, l
             await listener.until(STATE, "missing", "broken")
             if number == 0:
                 files, threads, tasks = len(os.listdir("/proc/self/fd")), threading.active_count(), len(asyncio.all_tasks())
-            assert len(os.listdir("/proc/self/fd")) <= files + 2 * len(spare)
+            assert len(os.listdir("/proc/self/fd")) <= files + 2 * len(spare) + 4  # a port may just be opened or closed
             assert threading.active_count() <= threads + 1  # a thread that has opened the port may just be ending
             assert len(asyncio.all_tasks()) <= tasks + 1
             spare.append(os.openpty())
