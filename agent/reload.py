@@ -123,10 +123,12 @@ class Reload:
             settings, waiting = file.draft(text)
             try:
                 changed = await self._apply(settings)
-            except AgentError:
+                file.adopt(waiting)
+            except OSError as error:
+                why = f"it runs, but cannot be kept ({error.strerror}): after a restart the one before it holds again"
+                raise AgentError(why) from error
+            finally:
                 waiting.unlink(missing_ok=True)
-                raise
-            file.adopt(waiting)
             self._applied(changed, by)
             return changed
 
