@@ -11,7 +11,7 @@ help:
 	@echo "make demo [ARGS='--seconds 30 --json']  a simulated cash machine, the agent, an outage, an attack"
 	@echo "make test [ARGS='-k store']             all tests, against real servers"
 	@echo "make check                              lint, types, layers"
-	@echo "make bundle                             a tarball that installs the agent without internet"
+	@echo "make bundle [KEY=release.key]           a tarball that installs the agent without internet, signed if wanted"
 	@echo "make fuzz [FUZZ_SECONDS=30]             every codec, with what a line may bring"
 
 demo: $(VENV)/run.done
@@ -28,7 +28,7 @@ check: $(VENV)/dev.done
 	$(BIN)/lint-imports
 
 bundle: $(VENV)/run.done
-	$(BIN)/python systemd/bundle.py
+	$(BIN)/python systemd/bundle.py $(if $(KEY),--key $(KEY))
 
 # Every codec for a while, each as long as FUZZ_SECONDS. Atheris is no part of the lock file: only this needs it.
 FUZZ_SECONDS ?= 30

@@ -6,10 +6,13 @@ import importlib.util
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from agent import __version__
 
 REPOSITORY = Path(__file__).parents[2]
 SYSTEMD = REPOSITORY / "systemd"
@@ -73,6 +76,12 @@ def test_the_installer_is_sh_and_tells_its_usage() -> None:
     assert subprocess.run([shell, "-n", str(script)], check=False).returncode == 0
     for name in re.findall(r"systemd/([\w.-]+)", script.read_text()):
         assert (SYSTEMD / name).exists() or name in ("system", "timers"), f"the installer wants {name}"
+
+
+def test_there_is_one_version() -> None:
+    """What pyproject.toml calls it names the bundle and its directory; what the agent calls itself goes to the platform."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert project["version"] == __version__
 
 
 def bundle() -> ModuleType:
