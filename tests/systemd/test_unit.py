@@ -61,7 +61,8 @@ def test_what_the_agent_needs_from_its_unit() -> None:
     assert {"MemoryMax", "CPUQuota", "TasksMax", "LoadCredential"} <= set(unit)
     assert any("LG_WD=/run/atm-agent" in value for value in unit["Environment"])
     allowed = {value.split()[0] for value in unit["DeviceAllow"]}
-    assert {"char-ttyUSB", "char-ttyACM", "char-ttyAMA", "char-ttyS", "char-gpiochip"} <= allowed
+    assert {"char-4", "char-188", "char-166", "char-204", "char-gpiochip"} <= allowed
+    assert not any("tty" in each for each in allowed), "the name of a driver that is loaded later is not known at the start"
 
 
 def test_the_rule_gives_the_groups_their_devices() -> None:
