@@ -17,7 +17,7 @@ from agent.cli.table import columns, rows
 from agent.errors import EXIT_FAILED, EXIT_OK, AgentError, ModelRefused
 
 if TYPE_CHECKING:
-    from agent.scoring.learning import AnyModel
+    from agent.scoring.loading import AnyModel
     from agent.scoring.shelf import Row, Shelf
     from agent.stages.score import Score
 

@@ -19,7 +19,7 @@ from agent.errors import ModelRefused
 from agent.scoring import onnx_file, trust
 
 if TYPE_CHECKING:
-    from agent.scoring.learning import AnyModel  # the runtime is loaded only once a child has survived it
+    from agent.scoring.loading import AnyModel  # the runtime is loaded only once a child has survived it
 
 __all__ = ["prove"]
 
@@ -46,7 +46,7 @@ async def prove(
     found = trust.check_hash(path, data, pinned)
     onnx_file.check_operators(path, data)
     await _probe(path, data, tuple(keys), budget)
-    from agent.scoring.learning import load_any  # noqa: PLC0415
+    from agent.scoring.loading import load_any  # noqa: PLC0415
 
     return await asyncio.to_thread(load_any, path, data, found, budget, perf_counter)
 

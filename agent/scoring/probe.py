@@ -61,7 +61,7 @@ def _bound() -> None:
 def _prove(path: Path, data: bytes, keys: tuple[Path, ...], budget: float) -> None:
     if keys:
         trust.check_signature(path, data, keys)
-    from agent.scoring.learning import load_any  # noqa: PLC0415  nothing looks into a file that nobody vouches for
+    from agent.scoring.loading import load_any  # noqa: PLC0415  nothing looks into a file that nobody vouches for
 
     model = load_any(path, data, trust.sha256(data), budget, time.perf_counter)
     row = model.card.golden.inputs[0]
