@@ -30,7 +30,7 @@ INTENDED_USE = (
 LIMITS = (
     "It says unusual, never why, and nothing about an attack; the rules and attack_risk do that. Commission a healthy machine: "
     "what was there all along is usual. A change that stays is usual again after about another commissioning window. The score "
-    "fades over a fifth of the window, so its fall is no news. Seasons longer than a third of the window are not seen."
+    "fades over a tenth of the window, so its fall is no news. Seasons longer than a third of the window are not seen."
 )
 
 
