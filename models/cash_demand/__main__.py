@@ -80,6 +80,8 @@ def _open(options: argparse.Namespace) -> tuple[Series, Calendar, Holidays]:
     added = read_dates(options.holidays) if options.holidays is not None else frozenset()
     holidays = Holidays(options.country.upper(), added)
     series = read(options.data)
+    if series.words:
+        print(f"cash_demand: columns of words are left out: {', '.join(series.words)}", file=sys.stderr)
     return series, Calendar.of(series, holidays, options.calendar_shift), holidays
 
 

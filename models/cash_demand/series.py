@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +21,7 @@ from models.cash_demand.network import Floats
 UNKNOWN = frozenset({"", "nan", "na", "n/a", "null", "none", "?", "-"})
 FORMS = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d-%b-%y", "%d-%b-%Y")
 """How dates are written; a time of day may follow."""
+THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?")
 MOST_DAYS = 40_000  # a hundred years: a year written wrong would ask for more
 
 
@@ -35,6 +37,8 @@ class Series:
     first: date
     machines: tuple[str, ...]
     amounts: Array
+    words: tuple[str, ...] = ()
+    """Columns that hold words alone, and are no machines."""
 
     def __len__(self) -> int:
         return len(self.amounts)
@@ -76,10 +80,12 @@ def read(path: Path) -> Series:
     machines = [place for place, name in enumerate(names) if name and place != at]  # what has no name counts the rows
     if not machines:
         raise DataError(f"{path}: names no machine beside the column of dates")
+    words = [place for place in machines if all(_is_word(cells[place]) for _, cells in lines)]
+    machines = [place for place in machines if place not in words] or machines
     days: dict[date, list[float]] = {}
     for day, (number, cells) in zip(_dates(path, [(number, cells[at]) for number, cells in lines]), lines, strict=True):
         if day in days:
-            raise DataError(f"{path}: line {number}: {day} is there twice; keep one line a day")
+            raise DataError(f"{path}: line {number}: {day} is there twice; keep one line a day, with a column a machine")
         days[day] = [_amount(path, number, names[place], cells[place], comma) for place in machines]
     if len(days) < 2:
         raise DataError(f"{path}: holds {len(days)} days; give a line a day below the header")
@@ -89,7 +95,8 @@ def read(path: Path) -> Series:
     table = np.full((count, len(machines)), np.nan)
     for day, row in days.items():
         table[(day - first).days] = row
-    return Series(path, first, tuple(names[place] for place in machines), table)
+    left_out = tuple(names[place] for place in words if place not in machines)
+    return Series(path, first, tuple(names[place] for place in machines), table, left_out)
 
 
 def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], bool]:
@@ -153,11 +160,17 @@ def _is_date(cell: str, form: str) -> bool:
     return True
 
 
+def _is_word(cell: str) -> bool:
+    """Whether a cell holds something without any digit that is not a way to say that nothing is known."""
+    return cell.lower() not in UNKNOWN and not any(each.isdigit() for each in cell)
+
+
 def _amount(path: Path, line: int, machine: str, cell: str, comma: bool) -> float:
     if cell.lower() in UNKNOWN:
         return np.nan
+    plain = cell.replace(",", "") if THOUSANDS.fullmatch(cell) and not comma else cell
     try:
-        value = float(cell.replace(",", ".") if comma else cell)
+        value = float(plain.replace(",", ".") if comma else plain)
     except ValueError:
         value = np.nan
     if not isfinite(value) or value < 0:
