@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from agent.store.history import history
 
 SHIPPED = Path(__file__).parents[3] / "models" / "cash_demand" / "cash_demand.onnx"
 NO_MODEL = Path("none")
+DEMAND_BUDGET = 5.0  # s; the whole forecast of a machine, asked once
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -105,10 +107,10 @@ def _oracle(args: argparse.Namespace, country: str) -> Oracle | None:
     """The model that foretells the demand. One that is refused is told, and the past foretells."""
     if args.demand_model == NO_MODEL:
         return None
-    from agent.scoring.demand import open_demand  # loads the runtime
+    from agent.scoring import prove_demand
 
     try:
-        model = open_demand(args.demand_model, args.demand_sha256)
+        model = asyncio.run(prove_demand(args.demand_model, args.demand_sha256, DEMAND_BUDGET))
     except ModelRefused as error:
         sys.stderr.write(f"{error}; the past alone foretells the demand\n")
         return None
