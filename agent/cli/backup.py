@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import sys
 import time
@@ -91,11 +92,18 @@ def _snapshot(settings: Settings) -> Iterator[Path]:
         answer = {"done": True, "path": str(_own_snapshot(settings.store.path))}
     if not answer.get("done"):
         raise AgentError("; ".join(answer.get("refused", ["the agent gave no reason"])))
-    path = Path(answer["path"])
+    path = _checked(Path(str(answer.get("path"))), settings.store.path)
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _checked(path: Path, store: Path) -> Path:
+    """The agent's word alone is not enough: what it names is read and then removed, with the rights of whoever backs up."""
+    if path.parent != store.parent or not re.fullmatch(rf"{re.escape(store.name)}-snapshot-[0-9a-f]+", path.name):
+        raise AgentError(f"the agent calls {path} its snapshot, which is none of {store}; nothing was read")
+    return path
 
 
 def _own_snapshot(store: Path) -> Path:

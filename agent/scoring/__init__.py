@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +23,11 @@ if TYPE_CHECKING:  # the runtime is loaded only once a child has survived it
     from agent.scoring.learning import AnyModel
 
 __all__ = ["prove", "prove_demand"]
+
+# From 1.29 on, onnxruntime's wheels tell Microsoft of each session and keep a device's id and a database in ~/.cache, unless this
+# is set when they are loaded. Nothing of a cash machine goes there; what is loaded from this package comes after this line.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a score is too small for numpy to share it out
 
 PROBE_LIMIT = 90.0  # s of waiting for the child, which may use 60 s of the processor
 ANSWER_LIMIT = 64 * 1024  # bytes of the child's answer that are looked at

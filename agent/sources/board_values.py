@@ -28,12 +28,12 @@ class BoardValues:
 
     def readings(self, frame: Frame, at: float, quality: Quality = Quality.GOOD, reason: str = "") -> list[Reading]:
         """A Reading for each point of a READING or EVENT whose number is known; a value that cannot be used gives None, bad."""
-        values = frame.payload.get(Key.VALUES)
+        values = frame.payload.get(_VALUES)
         if not isinstance(values, dict):
             self.unknown += 1
             log.warning("source %s: a %s without values: the board's firmware is wrong there", self._source, frame.type.name)
             return []
-        if not (set(map(type, values)) <= _CODE and set(map(type, values.values())) <= _SCALAR):
+        if not (_CODE.issuperset(map(type, values)) and _SCALAR.issuperset(map(type, values.values()))):
             values = self._salvaged(values)
         machine, entries = self._machine, self._entries
         readings = []
@@ -76,6 +76,7 @@ class BoardValues:
         return {code: value if type(value) in _SCALAR else _NO_VALUE for code, value in plain.items()}
 
 
+_VALUES = int(Key.VALUES)
 _CODE = frozenset({int})  # types, not classes: a bool is an int, and no number of a point
 _SCALAR = frozenset({int, float, str, type(None)})
 _NO_VALUE = ""  # no point has the empty word, and no number is one

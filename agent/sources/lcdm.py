@@ -61,6 +61,11 @@ class Settings(TapSettings):
         if not 0.5 <= self.every <= 3600.0:
             raise ValueError("every: expected 500ms to 1h")
 
+    @property
+    def shared(self) -> bool:
+        """Where it is asked."""
+        return self.mode == "poll"
+
 
 class Dispenser:
     """What the responses of a dispenser tell, as points. A state machine over responses."""
@@ -223,6 +228,7 @@ class Listening:
         self._decoder = Decoder()
         self._unknown = 0
         self._unanswered = False  # the PC has said something since the last response
+        self._twice = Twice()  # for states, which come again and again; what a dispense tells comes once
         self._counts: Counter[str] = Counter()
 
     def begin(self) -> None:
@@ -231,6 +237,7 @@ class Listening:
             crcErrors=self._decoder.crc_errors, garbageBytes=self._decoder.garbage_bytes + len(self._decoder.held)
         )
         self._decoder = Decoder()
+        self._twice.forget()
 
     def hear(self, side: Side, chunk: bytes, at: float, mono: float) -> Sequence[Reading]:
         """Responses of the dispenser; what the PC orders shows in them."""
@@ -245,6 +252,10 @@ class Listening:
                 self._unknown += 1
                 continue
             self.frames += 1
+            if response.command == lcdm.STATUS:
+                values = self._twice.passed(values)
+            else:
+                self._twice.known(values)
             readings += self._values.news(values, at, mono)
         return readings
 

@@ -17,9 +17,9 @@ import pwd
 import re
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
@@ -80,6 +80,16 @@ class LineSettings:
     def line(self) -> str:
         """Speed and character in the usual short form: 115200 8N1."""
         return f"{self.baud} {self.data_bits}{self.parity[0].upper()}{self.stop_bits}"
+
+    @property
+    def shared(self) -> bool:
+        """Whether another source may name the same port: devices that are asked take turns on it."""
+        return False
+
+    @property
+    def character(self) -> Mapping[str, object]:
+        """All that a port has one of: who share it must agree on these."""
+        return {key.name: getattr(self, key.name) for key in fields(LineSettings) if key.name != "port"}
 
 
 def parse(port: str) -> PortName:
