@@ -206,10 +206,11 @@ class Spread(Sudden):
         return self.tick(at, holds=holds)
 
     def tick(self, now: float, *, holds: bool) -> bool:
-        steps = self._steps
-        if steps and steps[0][0] <= now - self._over:
-            while steps and steps[0][0] <= now - self._over:
-                steps.popleft()
+        steps, low, high = self._steps, inf, -inf
+        while steps and steps[0][0] <= now - self._over:
+            _, lowest, highest = steps.popleft()
+            low, high = min(low, lowest), max(high, highest)
+        if low <= self._low or high >= self._high:  # what is forgotten was the lowest of all, or the highest
             self._low = min((step[1] for step in steps), default=inf)
             self._high = max((step[2] for step in steps), default=-inf)
         if self._last is None or not steps:
