@@ -154,8 +154,10 @@ class Growth(Sudden):
 
     def feed_per(self, value: Value, at: float, *, counts: bool) -> None:
         """A usable value of the counter that the growth is compared with."""
+        if not isinstance(value, _NUMBER):
+            return  # it goes on counting unheard, as the other one does
         last, self._last_per = self._last_per, value
-        if isinstance(last, _NUMBER) and isinstance(value, _NUMBER) and counts:
+        if isinstance(last, _NUMBER) and counts:
             self._per.add(growth(last, value), at)
 
     def _amount(self, last: Value, value: Value) -> float:
