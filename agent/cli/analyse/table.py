@@ -35,7 +35,7 @@ def show(report: Report) -> None:
 
 
 def _lines(report: Report) -> Iterator[tuple[str, str]]:
-    yield "observed", f"{_hours(report.observed)} in {len(report.windows)} windows"
+    yield "observed", f"{hours(report.observed)} in {len(report.windows)} windows"
     yield from _service(report)
     counts = report.traffic
     success = "" if counts.success_percent is None else f", {counts.success_percent:.1f} % of all attempts"
@@ -53,17 +53,17 @@ def _lines(report: Report) -> Iterator[tuple[str, str]]:
 
 def _service(report: Report) -> Iterator[tuple[str, str]]:
     found = report.availability
-    percent = "no agreed time" if found.percent is None else f"{found.percent:.3f} % of {_hours(found.agreed)} agreed"
+    percent = "no agreed time" if found.percent is None else f"{found.percent:.3f} % of {hours(found.agreed)} agreed"
     yield "availability", f"{percent}; planned work counts as {report.planned}"
-    causes = ", ".join(f"{cause} {_hours(spent)}" for cause, spent in sorted(found.by_cause.items(), key=lambda item: -item[1]))
-    yield "down", f"{_hours(found.down)}" + (f": {causes}" if causes else "")
-    yield "degraded", _hours(report.degraded)
+    causes = ", ".join(f"{cause} {hours(spent)}" for cause, spent in sorted(found.by_cause.items(), key=lambda item: -item[1]))
+    yield "down", f"{hours(found.down)}" + (f": {causes}" if causes else "")
+    yield "degraded", hours(report.degraded)
     own = report.reliability
     times = (("MTBF", own.mtbf_h, "h"), ("MTTR", own.mttr_h, "h"), ("MCBF", own.mcbf, "notes"), ("MCBI", own.mcbi, "notes"))
     told = ", ".join(f"{name} {value:,.1f} {unit}" for name, value, unit in times if value is not None)
     yield "reliability", f"{own.failures} failures, {own.interruptions} interruptions" + (f"; {told}" if told else "")
     for point, words in report.states.items():
-        yield point, ", ".join(f"{word} {_hours(spent)}" for word, spent in sorted(words.items(), key=lambda item: -item[1]))
+        yield point, ", ".join(f"{word} {hours(spent)}" for word, spent in sorted(words.items(), key=lambda item: -item[1]))
 
 
 def _cash(report: Report) -> Iterator[tuple[str, str]]:
@@ -72,9 +72,9 @@ def _cash(report: Report) -> Iterator[tuple[str, str]]:
         yield "cash", "not known: no cassettes are configured, or their counts were never heard"
         return
     units = ", ".join(f"{unit} {count}" for unit, count in sorted(money.units.items()))
-    yield "cash", f"{_amount(money.first)} to {_amount(money.last)} {money.currency}; notes at the end: {units}"
-    yield "lowest, highest", f"{_amount(money.lowest)}, {_amount(money.highest)} {money.currency}"
-    yield "paid out", f"{_amount(money.paid_out)} {money.currency}"
+    yield "cash", f"{amount(money.first)} to {amount(money.last)} {money.currency}; notes at the end: {units}"
+    yield "lowest, highest", f"{amount(money.lowest)}, {amount(money.highest)} {money.currency}"
+    yield "paid out", f"{amount(money.paid_out)} {money.currency}"
     for each in report.replenishments:
         before, after = sum(each.before.values()), sum(each.after.values())
         missing = "counting difference not known" if each.difference is None else f"counting difference {each.difference} notes"
@@ -91,16 +91,16 @@ def _outlook(report: Report) -> Iterator[tuple[str, str]]:
         yield "cash risk", "not known: it needs the cash and some weeks of days on which customers were served"
     else:
         yield "P(cash-out)", f"{100 * risk.probability_of_cash_out:.1f} %"
-        yield "cash at risk", f"{_amount(risk.cash_at_risk)} {currency} at {100 * risk.level:g} %"
-        yield "unmet, idle", f"{_amount(risk.expected_unmet)} and {_amount(risk.idle)} {currency} are to be expected"
+        yield "cash at risk", f"{amount(risk.cash_at_risk)} {currency} at {100 * risk.level:g} %"
+        yield "unmet, idle", f"{amount(risk.expected_unmet)} and {amount(risk.idle)} {currency} are to be expected"
         mean = "" if risk.days_to_empty is None else f"{risk.days_to_empty:.1f} days at the mean demand"
         half = "" if own.lasts is None else f", {own.lasts:.1f} at the median"
         least = "" if own.lasts_at_least is None else f", {own.lasts_at_least:.1f} in one case of twenty"
         yield "days to empty", mean + half + least or "nothing is asked for"
     if own.exposure is not None:
         limit = own.insured_limit
-        verdict = "" if limit is None else f", {'MORE' if own.exposure > limit else 'not more'} than is insured: {_amount(limit)}"
-        yield "exposure", f"{_amount(own.exposure)} {currency}{verdict}"
+        verdict = "" if limit is None else f", {'MORE' if own.exposure > limit else 'not more'} than is insured: {amount(limit)}"
+        yield "exposure", f"{amount(own.exposure)} {currency}{verdict}"
 
 
 def _alarms(episodes: list[Episode]) -> Table:
@@ -108,17 +108,19 @@ def _alarms(episodes: list[Episode]) -> Table:
     for column in ("raised (UTC)", "for", "rule", "severity", "attack", "text"):
         table.add_column(column, overflow="fold")
     for each in episodes:
-        lasted = "open" if each.end is None else _hours(each.end - each.raised)
+        lasted = "open" if each.end is None else hours(each.end - each.raised)
         rule = each.rule + (f" (and {each.repeats} more)" if each.repeats else "") + (", planned" if each.planned else "")
         table.add_row(shown(each.raised), lasted, rule, f"{each.severity:d} {each.class_}", each.attack or "", each.text)
     return table
 
 
-def _hours(seconds: float) -> str:
+def hours(seconds: float) -> str:
+    """A length of time, as exact as people want it."""
     if seconds < 90.0:
         return f"{seconds:.0f} s"
     return f"{seconds / 60.0:.0f} min" if seconds < 2 * HOUR else f"{seconds / HOUR:.1f} h"
 
 
-def _amount(minor: float | None) -> str:
+def amount(minor: float | None) -> str:
+    """Minor units as people write them."""
     return "?" if minor is None else f"{minor / 100.0:,.2f}"
