@@ -21,8 +21,8 @@ from models.kept import Kept
 
 T = TypeVar("T")
 OFTEN = "where_rare_things_happen_often"
-TRAIN = Extent(attacks=120, troubles=102, often=16, lives=8)
-REPORT = Extent(attacks=120, troubles=51, often=8, lives=26)  # 26 weeks are 6 machine-months
+TRAIN = Extent(attacks=90, troubles=92, often=16, lives=6)
+REPORT = Extent(attacks=60, troubles=46, often=8, lives=26)  # 26 weeks are 6 machine-months
 KINDS = {
     "attacks": "worlds with an attack", "troubles": "worlds with another trouble or something that looks like an attack",
     "often": "times three days in which rare things happen often", "lives": "weeks of ordinary life",
@@ -80,14 +80,14 @@ def _train(args: argparse.Namespace) -> int:
         )
         return 2
     args.out.mkdir(parents=True, exist_ok=True)  # an hour later would be late to say that it cannot be
-    other, studied = train.choosing(extent), train.kept()
+    other, told, studied = train.choosing(extent), train.reporting(extent), train.kept()
     learned = replace(extent, lives=0).plots(Group.TRAIN)
     worlds = _all("worlds to learn from", studied, train.study, learned, args.jobs)
     chosen = _all("worlds to choose by", studied, train.study, other.plots(Group.CHOOSE), args.jobs)
     model, limits = train.finish(worlds, chosen)
     draft = train.write(model, chosen, args.seed, {}, {}, args.out)
     judged = evaluate.kept(draft)
-    outcomes = _all("worlds to report", judged, partial(evaluate.judge, draft), other.plots(Group.REPORT), args.jobs)
+    outcomes = _all("worlds to report", judged, partial(evaluate.judge, draft), told.plots(Group.REPORT), args.jobs)
     measures = evaluate.summary(outcomes)
     path = train.write(model, chosen, args.seed, train.data(extent, limits), evaluate.for_card(measures), args.out)
     _plot(outcomes, args.plot)

@@ -22,7 +22,7 @@ from models.attack_risk.evidence import CLASSES, FEATURES
 from models.attack_risk.graph import graph
 from models.attack_risk.learn import evidence, gather, held, learn
 from models.attack_risk.watch import Watched, record
-from models.attack_risk.worlds import FIRST_SEED, Group, Kind, Plot, draw
+from models.attack_risk.worlds import ATTACKS, FIRST_SEED, Group, Kind, Plot, draw
 from models.kept import Arrays, Form, Kept, home, sources, text
 
 VERSION = "1.1"
@@ -51,8 +51,13 @@ class Extent:
 
 
 def choosing(extent: Extent) -> Extent:
-    """How many worlds of the other groups go with so many to learn from."""
-    return Extent(extent.attacks // 4, extent.troubles // 3, extent.often // 2, extent.lives)
+    """How many worlds choose the thresholds. An attack has no part in that; its rows are for the card."""
+    return Extent(len(ATTACKS), extent.troubles // 3, extent.often // 2, extent.lives)
+
+
+def reporting(extent: Extent) -> Extent:
+    """How many worlds the card's measures are taken on."""
+    return Extent(extent.attacks // 3, extent.troubles // 3, extent.often // 2, extent.lives)
 
 
 def data(extent: Extent, limits: Floats) -> dict[str, str]:

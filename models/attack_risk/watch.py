@@ -51,15 +51,16 @@ class Close(Board):
         self._loud_until = 0.0
         super().__init__(world, period)
 
-    def _next_sample(self) -> float:
-        if self._samples == 0:
-            return self._begun
-        near = self._sampled_at >= self._always_from or self._sampled_at < self._loud_until
-        return tick_of(max(self.world.now, self._sampled_at + (1.0 if near else self.period)))
+    def _sample(self, now: float) -> Sample:
+        sample = super()._sample(now)
+        near = now >= self._always_from or now < self._loud_until
+        self._sample_at = tick_of(now + (1.0 if near else self.period))
+        return sample
 
     def _act(self, now: float) -> Iterator[Edge | Sample]:
         if self.world.site.motion.peak_since(now - 1.0) > LOUD:
             self._loud_until = now + RINGING
+            self._sample_at = min(self._sample_at, tick_of(max(now, self._sampled_at + 1.0)))
         yield from super()._act(now)
 
 
