@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite, nan
 from pathlib import Path
@@ -13,6 +14,7 @@ from agent.errors import AgentError
 if TYPE_CHECKING:
     from agent.scoring.card import Column
 
+DECIMAL = re.compile(r"[+-]?\d+,\d+")
 MISSING = ("", "nan", "null", "none")  # what stands for a missing value
 
 
@@ -61,18 +63,24 @@ def columns(path: Path, wanted: Sequence[str]) -> tuple[str, ...]:
 
 
 def lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The header, then every line that is not empty, with their numbers; commas, semicolons or tabs part the cells."""
+    """The header, then every line that is not empty, with their numbers. Commas, semicolons or tabs part the cells; where it is
+    no comma, one in a number is its decimal point."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             head = file.readline()
             file.seek(0)
-            table = csv.reader(file, delimiter=max(",;\t", key=head.count))
+            mark = max(",;\t", key=head.count)
+            table = csv.reader(file, delimiter=mark)
             yield 1, [name.strip() for name in next(table, [])]
-            yield from ((table.line_num, line) for line in table if line)
+            yield from ((table.line_num, [_cell(cell, mark) for cell in line]) for line in table if line)
     except OSError as error:
         raise AgentError(f"{path}: {error.strerror}; name a CSV file that this user may read") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise AgentError(f"{path}: is no CSV file ({error})") from error
+
+
+def _cell(cell: str, mark: str) -> str:
+    return cell.replace(",", ".") if mark != "," and DECIMAL.fullmatch(cell.strip()) else cell
 
 
 def _number(path: Path, number: int, name: str, cell: str) -> float:

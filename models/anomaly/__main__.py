@@ -146,6 +146,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         return _evaluate_worlds(options, pace)
     files = _series(options, options.data, unlabelled=True)
     for series in files:
+        if series.left_out:
+            print(f"{series.path}: columns that change least are left out: {', '.join(series.left_out)}", file=sys.stderr)
         if not series.labelled:
             print(f"{series.path}: has no labels (--label names their column), so only alarms are told", file=sys.stderr)
     done = [evaluate(run, series, pace) for series in _progress(files, "scoring", len(files))]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.scoring.baseline import LEAST_ROWS, Floats
+from agent.scoring.baseline import LEAST_ROWS, MOST_FEATURES, Floats
 
 LABELS = ("label", "is_anomaly", "anomaly")  # what a column of labels is called, in any case
 YES_NO = {"true": True, "yes": True, "anomaly": True, "attack": True, "false": False, "no": False, "normal": False}
@@ -38,6 +38,8 @@ class Series:
     trained: int
     labelled: bool = True
     """Whether the file says which rows are anomalous."""
+    left_out: tuple[str, ...] = ()
+    """Columns that change least in the rows to learn from, where there are more than a baseline takes."""
 
     @property
     def name(self) -> str:
@@ -190,4 +192,13 @@ def _with_training(series: Series, train_rows: int | None) -> Series:
         )
     if series.labelled and not series.labels[trained:].any():
         raise DataError(f"{series.path}: no row after the first {trained} is labelled; set --train-rows")
-    return replace(series, trained=trained)
+    return _narrowed(replace(series, trained=trained))
+
+
+def _narrowed(series: Series) -> Series:
+    """With as many columns as a baseline takes: those that change most often while it learns."""
+    changes = np.count_nonzero(np.diff(series.values[: series.trained], axis=0), axis=0)
+    kept = sorted(np.argsort(-changes, kind="stable")[:MOST_FEATURES])
+    left_out = tuple(name for at, name in enumerate(series.columns) if at not in kept)
+    columns = tuple(series.columns[at] for at in kept)
+    return replace(series, columns=columns, values=series.values[:, kept], left_out=left_out)

@@ -162,7 +162,7 @@ def test_a_model_of_tables_scores_words_and_is_not_for_the_agent(tmp_path: Path,
     columns = [{"name": "age"}, {"name": "house", "words": ["own", "rent"]}, {"name": "debt"}]
     file = graphs.put(tmp_path, graphs.model(text=graphs.card(features=names, columns=columns)))
     table = tmp_path / "rows.csv"
-    table.write_text("house;remark;debt;age\nrent;x;3;0.5\nboat;y;much;\n")
+    table.write_text("house;remark;debt;age\nrent;x;3;0,5\nboat;y;much;\n")
     assert run("score", file, table, "--json") == EXIT_OK
     first, second = (json.loads(line)["score"] for line in capsys.readouterr().out.splitlines())
     assert first == pytest.approx(graphs.answer([0.5, 1.0, 3.0]), abs=1e-6)

@@ -12,7 +12,7 @@ import pytest
 from models.anomaly import __main__ as command
 from models.anomaly.choose import PACES, Choice
 from models.anomaly.plot import plot_choice
-from models.anomaly.series import DataError
+from models.anomaly.series import DataError, read
 
 ROWS = 900
 
@@ -108,6 +108,17 @@ def test_without_labels_only_alarms_are_told(tmp_path: Path, capsys: pytest.Capt
     file.write_text(text.replace(";fine\n", ";normal\n").replace(";odd\n", ";anomaly\n"))
     assert command.main(["evaluate", *words, "--label", "state", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["files"][0]["auc"] > 0.9
+
+
+def test_of_too_many_columns_those_that_change_most_are_kept(tmp_path: Path) -> None:
+    file = tmp_path / "wide.csv"
+    names = [*(f"f{number}" for number in range(34)), "label"]
+    rows = [[*(row // (1 + number) % 7 for number in range(34)), int(row == 500)] for row in range(600)]
+    file.write_text("\n".join([",".join(names), *(",".join(map(str, row)) for row in rows)]) + "\n")
+    found = read(file, None, 450, None)
+    assert found.columns == tuple(names[:32])
+    assert found.values.shape == (600, 32)
+    assert found.left_out == ("f32", "f33")
 
 
 def test_the_pace_is_chosen_on_some_files_and_others_report(
