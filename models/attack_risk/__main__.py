@@ -21,7 +21,7 @@ from models.kept import Kept
 
 T = TypeVar("T")
 OFTEN = "where_rare_things_happen_often"
-TRAIN = Extent(attacks=90, troubles=92, often=16, lives=6)
+TRAIN = Extent(attacks=72, troubles=69, often=12, lives=4)
 REPORT = Extent(attacks=60, troubles=46, often=8, lives=26)  # 26 weeks are 6 machine-months
 KINDS = {
     "attacks": "worlds with an attack", "troubles": "worlds with another trouble or something that looks like an attack",
