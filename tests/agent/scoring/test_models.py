@@ -100,12 +100,6 @@ async def test_whatever_hostile_file_is_installed_the_last_good_one_goes_on(
     hostile = {
         "keeps weights in another file": with_weights_elsewhere(),
         "was cut short": graphs.model()[:-40],
-        "has no point 'motion.noise'": graphs.model(
-            text=graphs.card(version="6.7", features=["mean(motion.noise,60s)", *graphs.FEATURES[1:]])
-        ),
-        "columns no sensor gives": graphs.model(
-            text=graphs.card(version="6.8", columns=[{"name": each} for each in graphs.FEATURES])
-        ),
         "answers nan where": graphs.model(graphs.saying(float("nan")), text=graphs.card(version="6.9")),
     }
     for number, (reason, data) in enumerate(hostile.items()):
