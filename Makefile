@@ -12,7 +12,7 @@ help:
 	@echo "make test [ARGS='-k store']             all tests, against real servers"
 	@echo "make check                              lint, types, layers"
 	@echo "make parity [OTHER_RUNTIME=1.20.1]      every model on another onnxruntime, in a scratch environment"
-	@echo "make bundle                             a tarball that installs the agent without internet"
+	@echo "make bundle [KEY=release.key]           a tarball that installs the agent without internet, signed if wanted"
 	@echo "make fuzz [FUZZ_SECONDS=30]             every codec, with what a line may bring"
 
 demo: $(VENV)/run.done
@@ -40,7 +40,7 @@ $(OTHER)/done:
 	@touch $@
 
 bundle: $(VENV)/run.done
-	$(BIN)/python systemd/bundle.py
+	$(BIN)/python systemd/bundle.py $(if $(KEY),--key $(KEY))
 
 # Every codec for a while, each as long as FUZZ_SECONDS. Atheris is no part of the lock file: only this needs it.
 FUZZ_SECONDS ?= 30
