@@ -12,7 +12,7 @@ help:
 	@echo "make test [ARGS='-k store']             all tests, against real servers"
 	@echo "make check                              lint, types, layers"
 	@echo "make bundle                             a tarball that installs the agent without internet"
-	@echo "make fuzz [FUZZ_SECONDS=30]             every codec, with what a line may bring"
+	@echo "make fuzz [FUZZ_SECONDS=30]             every codec, with what a line may bring: about eight minutes, then it ends"
 
 demo: $(VENV)/run.done
 	@$(BIN)/atm-agent demo $(ARGS)
@@ -30,7 +30,7 @@ check: $(VENV)/dev.done
 bundle: $(VENV)/run.done
 	$(BIN)/python systemd/bundle.py
 
-# Every codec for a while, each as long as FUZZ_SECONDS. Atheris is no part of the lock file: only this needs it.
+# Every codec for a while, each as long as FUZZ_SECONDS and a few to begin: fourteen are about eight minutes. Atheris is no part of the lock file: only this needs it.
 FUZZ_SECONDS ?= 30
 FUZZ := board cobs id003 ccnet ebds megatec modbus cctalk lcdm nmea mdb text pins xfs4iot
 fuzz: $(VENV)/dev.done

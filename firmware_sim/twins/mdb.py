@@ -23,7 +23,7 @@ TROUBLES: dict[Trouble, str] = {
     "": "JUSTRESET", "jamInAcceptor": "JAM", "jamInStacker": "JAM", "failure": "BADMOTOR", "cheated": "FISHING",
 }  # fmt: skip
 EVERY = 0.5  # s between two looks of the adapter at its bus
-LEVELS_EVERY = 60.0  # s
+LEVELS_EVERY = 15.0  # s; whoever looks who answers waits twenty
 
 
 class Adapter:

@@ -175,7 +175,7 @@ def test_what_breaks_in_the_world_shows_on_the_line() -> None:
     bus, device, shown = Bus(), driver(), {}
 
     def told(point_: str, value: object) -> bool:
-        until = bus.adapter.next_at + 70.0  # levels are told once a minute
+        until = bus.adapter.next_at + 70.0
         while shown.get(point_, "?") != value and bus.adapter.next_at < until:
             at, data = bus.report()
             shown.update((each.point, each.value) for each in device.hear("device", data, at, at))
