@@ -35,6 +35,7 @@ Kind: TypeAlias = Literal["device", "usb", "socket", "rfc2217"]
 BY_ID = Path("/dev/serial/by-id")
 SHOWN = 5  # ports that a message names at most
 _USB = re.compile(r"usb:([0-9a-fA-F]{4}):([0-9a-fA-F]{4})(?::(.+))?")
+_CONSOLE = re.compile(r"tty\d*")  # of the screen: there are always some, and a machine is on none
 _GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ENOTDIR})
 _BUSY = frozenset({errno.EBUSY, errno.EWOULDBLOCK})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
@@ -189,7 +190,8 @@ def _others(path: str) -> str:
     found.update(dict.fromkeys(str(port.device) for port in comports()))
     wanted = Path(path).name
     if path:
-        alike = (each for each in _entries(Path(path).parent) if SequenceMatcher(None, each.name, wanted).ratio() >= 0.6)
+        names = (each for each in _entries(Path(path).parent) if _CONSOLE.fullmatch(each.name) is None)
+        alike = (each for each in names if SequenceMatcher(None, each.name, wanted).ratio() >= 0.6)
         found.update(dict.fromkeys(map(str, alike)))
     if not found:
         return "no serial port is there at all: check cable and power"
