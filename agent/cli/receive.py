@@ -8,6 +8,7 @@ import contextlib
 import errno
 import re
 import signal
+import ssl
 import sys
 import threading
 import time
@@ -51,6 +52,9 @@ def add_parser(subparsers: Any) -> None:
     coap = ways.add_parser("coap", help="listen as a CoAP server")
     coap.add_argument("--bind", type=address, default=("127.0.0.1", COAP_PORT), metavar="HOST:PORT", help="port 0: any free one")
     coap.add_argument("--oscore", type=Path, metavar="DIR", help="hear only who has a security context there, one a gateway")
+    coap.add_argument("--certificate", type=Path, metavar="FILE", help="listen as coaps+tcp:// and show this (PEM)")
+    coap.add_argument("--key", type=Path, metavar="FILE", help="of the certificate, when it is in another file")
+    coap.add_argument("--ca", type=Path, metavar="FILE", help="hear only who shows a certificate of these CAs (PEM)")
     mqtt = ways.add_parser("mqtt", help="subscribe at an MQTT broker")
     mqtt.add_argument("url", metavar="URL", help="mqtt:// or mqtts:// host[:port]")
     mqtt.add_argument(
@@ -182,6 +186,7 @@ def _coap(args: argparse.Namespace, intake: Intake) -> str:
     from agent.receive import coap
 
     host, port = args.bind
+    tls = _server_context(args)
     listening = False
 
     def ready(url: str) -> None:
@@ -196,7 +201,7 @@ def _coap(args: argparse.Namespace, intake: Intake) -> str:
             loop.add_signal_handler(number, stop.set)
         if args.duration is not None:
             loop.call_later(args.duration, stop.set)
-        await coap.serve(intake, host, port, ready, stop, args.oscore)
+        await coap.serve(intake, host, port, ready, stop, args.oscore, tls)
 
     try:
         asyncio.run(main())
@@ -209,6 +214,25 @@ def _coap(args: argparse.Namespace, intake: Intake) -> str:
     except ValueError as error:
         raise AgentError(f"--oscore {error}") from None
     return ""
+
+
+def _server_context(args: argparse.Namespace) -> ssl.SSLContext | None:
+    """Of coaps+tcp://; None: CoAP over UDP. Raises AgentError."""
+    if args.certificate is None:
+        if args.key or args.ca:
+            raise AgentError("--key, --ca: they go with --certificate, which makes it coaps+tcp://; give it, or leave them out")
+        return None
+    if args.oscore is not None:
+        raise AgentError("--oscore: it is for CoAP over UDP; leave it out, or --certificate")
+    from agent.receive.tls import server_context
+
+    try:
+        return server_context(args.certificate, args.key, args.ca)
+    except OSError as error:  # ssl.SSLError is one
+        why = error.strerror or getattr(error, "reason", None) or error
+        raise AgentError(
+            f"--certificate, --key, --ca: {why}; expected a PEM certificate, its unencrypted key, CAs in PEM"
+        ) from None
 
 
 def _announce(args: argparse.Namespace, url: str) -> None:

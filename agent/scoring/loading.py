@@ -15,9 +15,15 @@ if TYPE_CHECKING:
     AnyModel: TypeAlias = LoadedModel | LearningModel
 
 
-def load_any(path: Path, data: bytes, sha256: str, budget: float, perf_counter: Callable[[], float]) -> AnyModel:
-    """Load it and check it against its card. Raises ModelRefused."""
+def load_any(
+    path: Path, data: bytes, sha256: str, budget: float, perf_counter: Callable[[], float], *, of_table: bool = False
+) -> AnyModel:
+    """Load it and check it against its card. `of_table`: its features may be columns of a table, which no pipeline makes. Raises
+    ModelRefused.
+    """
     session, card = opened(path, data)
+    if not card.learns and of_table and card.columns:
+        return checked(path, session, card, sha256, budget, perf_counter, parsed=())
     if not card.learns:
         return checked(path, session, card, sha256, budget, perf_counter)
     from agent.scoring.learning import agreed  # noqa: PLC0415  2 MB that a gateway without such a model never loads

@@ -17,9 +17,9 @@ import pwd
 import re
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
@@ -35,6 +35,7 @@ Kind: TypeAlias = Literal["device", "usb", "socket", "rfc2217"]
 BY_ID = Path("/dev/serial/by-id")
 SHOWN = 5  # ports that a message names at most
 _USB = re.compile(r"usb:([0-9a-fA-F]{4}):([0-9a-fA-F]{4})(?::(.+))?")
+_CONSOLE = re.compile(r"tty\d*")  # of the screen: there are always some, and a machine is on none
 _GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ENOTDIR})
 _BUSY = frozenset({errno.EBUSY, errno.EWOULDBLOCK})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
@@ -80,6 +81,16 @@ class LineSettings:
     def line(self) -> str:
         """Speed and character in the usual short form: 115200 8N1."""
         return f"{self.baud} {self.data_bits}{self.parity[0].upper()}{self.stop_bits}"
+
+    @property
+    def shared(self) -> bool:
+        """Whether another source may name the same port: devices that are asked take turns on it."""
+        return False
+
+    @property
+    def character(self) -> Mapping[str, object]:
+        """All that a port has one of: who share it must agree on these."""
+        return {key.name: getattr(self, key.name) for key in fields(LineSettings) if key.name != "port"}
 
 
 def parse(port: str) -> PortName:
@@ -179,7 +190,8 @@ def _others(path: str) -> str:
     found.update(dict.fromkeys(str(port.device) for port in comports()))
     wanted = Path(path).name
     if path:
-        alike = (each for each in _entries(Path(path).parent) if SequenceMatcher(None, each.name, wanted).ratio() >= 0.6)
+        names = (each for each in _entries(Path(path).parent) if _CONSOLE.fullmatch(each.name) is None)
+        alike = (each for each in names if SequenceMatcher(None, each.name, wanted).ratio() >= 0.6)
         found.update(dict.fromkeys(map(str, alike)))
     if not found:
         return "no serial port is there at all: check cable and power"
