@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.config import shipped_rules
 from agent.pipeline import PAUSE, Forwarded, Pipeline, PipelineSettings
-from agent.records import Alarm, Body, CashPosition, Reading, Summary
+from agent.records import Alarm, Body, CashPosition, Quality, Reading, Summary
 from agent.stages.calendar import Plan, Visit
 from agent.stages.cash import Cassette
 from agent.stages.features import parse
@@ -88,6 +88,44 @@ def test_speed_and_splitting_change_nothing(stream: list[tuple[tuple[str, Any], 
     once = run(pipeline(readings=Forwarded.ALL, cassettes={"unit1": Cassette(1_000, "EUR")}), stream, steady)
     often = run(pipeline(readings=Forwarded.ALL, cassettes={"unit1": Cassette(1_000, "EUR")}), stream, [*steady, *looks])
     assert bodies(often) == bodies(once)
+
+
+class Slow(Pipeline):
+    """Every Reading goes the whole way, also one that says what was said before."""
+
+    def _kept(self, reading: Reading) -> None:
+        return None
+
+
+_DOUBT = st.sampled_from(
+    [(Quality.GOOD, ""), (Quality.GOOD, ""), (Quality.GOOD, "odd"), (Quality.UNCERTAIN, "rate"), (Quality.BAD, "x")]
+)
+_OFTEN = st.one_of(
+    st.tuples(st.just(DOOR), st.sampled_from(["open", "closed", "closed", None])),
+    st.tuples(st.just(DISPENSER), st.sampled_from(["online", "online", "noDevice"])),
+    st.tuples(st.just(PRESENTS), st.sampled_from([1, 1, 1.0, True, 2])),
+    st.tuples(st.just("cashManagement.dispenser"), st.sampled_from(["ok", "stop"])),
+)
+
+
+@settings(max_examples=150)
+@given(st.lists(st.tuples(_OFTEN, st.integers(-40, 200), _DOUBT), max_size=80))
+def test_what_is_said_again_goes_a_shorter_way_to_the_same_end(
+    told: list[tuple[tuple[str, Any], int, tuple[Quality, str]]],
+) -> None:
+    """Late, doubted and silent Readings among them; units whose roll-up the pipeline makes itself until the machine does."""
+    chosen = PipelineSettings("m", rules=RULES, cassettes={"unit1": Cassette(1_000, "EUR")}, readings=Forwarded.CHANGES)
+    quick, slow = Pipeline(chosen), Slow(chosen)
+    at = 0.0
+    for (point, value), eighths, (quality, reason) in told:
+        at += max(eighths, 0) / 8
+        reading = Reading("m", point, value, max(0.0, at + min(eighths, 0) / 8), quality, reason)
+        assert bodies(quick.feed(reading)) == bodies(slow.feed(reading))
+    for moment in (at + 90.0, at + 200.0, at + 300.0):
+        assert bodies(quick.tick(moment)) == bodies(slow.tick(moment))
+    assert msgspec.json.encode(quick.changed(), order="deterministic") == msgspec.json.encode(
+        slow.changed(), order="deterministic"
+    )
 
 
 def tables(line: Pipeline) -> Mapping[str, Any]:
