@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.config import shipped_rules
@@ -97,19 +97,18 @@ class Slow(Pipeline):
         return None
 
 
-_DOUBT = st.sampled_from(
-    [(Quality.GOOD, ""), (Quality.GOOD, ""), (Quality.GOOD, "odd"), (Quality.UNCERTAIN, "rate"), (Quality.BAD, "x")]
-)
+_SURE = (Quality.GOOD, "")
+_DOUBT = st.sampled_from([*[_SURE] * 6, (Quality.GOOD, "odd"), (Quality.UNCERTAIN, "rate"), (Quality.BAD, "x")])
 _OFTEN = st.one_of(
-    st.tuples(st.just(DOOR), st.sampled_from(["open", "closed", "closed", None])),
-    st.tuples(st.just(DISPENSER), st.sampled_from(["online", "online", "noDevice"])),
-    st.tuples(st.just(PRESENTS), st.sampled_from([1, 1, 1.0, True, 2])),
+    st.tuples(st.just(DISPENSER), st.sampled_from(["online", "noDevice", None])),
+    st.tuples(st.just(PRESENTS), st.sampled_from([1, 2, 2, 1.0, True])),
     st.tuples(st.just("cashManagement.dispenser"), st.sampled_from(["ok", "stop"])),
 )
 
 
 @settings(max_examples=150)
-@given(st.lists(st.tuples(_OFTEN, st.integers(-40, 200), _DOUBT), max_size=80))
+@given(st.lists(st.tuples(_OFTEN, st.sampled_from([-8, -1, 0, 1, 1, 2, 8, 900]), _DOUBT), max_size=40))
+@example([((PRESENTS, count), eighths, _SURE) for count, eighths in ((1, 8), (2, -1), (2, 8), (2, 8))])
 def test_what_is_said_again_goes_a_shorter_way_to_the_same_end(
     told: list[tuple[tuple[str, Any], int, tuple[Quality, str]]],
 ) -> None:
@@ -121,11 +120,10 @@ def test_what_is_said_again_goes_a_shorter_way_to_the_same_end(
         at += max(eighths, 0) / 8
         reading = Reading("m", point, value, max(0.0, at + min(eighths, 0) / 8), quality, reason)
         assert bodies(quick.feed(reading)) == bodies(slow.feed(reading))
+        assert quick.changed() == slow.changed()
     for moment in (at + 90.0, at + 200.0, at + 300.0):
         assert bodies(quick.tick(moment)) == bodies(slow.tick(moment))
-    assert msgspec.json.encode(quick.changed(), order="deterministic") == msgspec.json.encode(
-        slow.changed(), order="deterministic"
-    )
+    assert quick.changed() == slow.changed()
 
 
 def tables(line: Pipeline) -> Mapping[str, Any]:
