@@ -160,7 +160,7 @@ def test_an_ordinary_month_has_its_disturbances() -> None:
     assert all(label.end is not None for label in world.truth if label.start < world.now - 5 * 86_400)  # all is mended
 
 
-@pytest.mark.parametrize("scenario", ["black_box", "gas_attack", "replenishment", "technician_visit", "cash_trap"])
+@pytest.mark.parametrize("scenario", ["black_box", "gas_attack", "replenishment", "technician_visit"])
 def test_words_that_are_remembered_are_those_that_are_true(scenario: str) -> None:
     world = World(scenario, seed=2, settings=dict.fromkeys(("mains_failures", "pc_hangs", "glares"), 4.0))
     while world.now < world.end:
