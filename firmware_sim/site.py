@@ -11,6 +11,7 @@ from firmware_sim import chance
 from firmware_sim.agenda import Agenda, Script
 from firmware_sim.cash import Cash
 from firmware_sim.climate import Climate
+from firmware_sim.coins import CoinHopper
 from firmware_sim.deposits import NoteAcceptor
 from firmware_sim.dispenser import Dispenser
 from firmware_sim.housing import Housing, Neutralization
@@ -78,6 +79,7 @@ class Site:
         self.place = Place(self.agenda, params.lat, params.lon)
         self.breakdowns: dict[str, int] = {}  # what is broken -> number of its label
         self.acceptor: NoteAcceptor | None = None  # fitted when somebody asks for it (`deposits.acceptor`)
+        self.hopper: CoinHopper | None = None  # as the acceptor (`coins.hopper`)
         self.serving = False  # a customer is at it
 
     @property

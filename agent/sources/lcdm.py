@@ -22,9 +22,9 @@ from agent.wire import lcdm
 from agent.wire.lcdm import Decoder, Response, Status
 
 GOOD = frozenset({0x30, 0x31, 0x37, 0x3B})  # no error of the device
-JAMS = frozenset({0x33, 0x34, 0x35, 0x36, 0x42, 0x43, 0x47, 0x48, 0x4C, 0x4E})  # site staff can clear them
+JAMS = frozenset({0x33, 0x34, 0x35, 0x36, 0x42, 0x43, 0x47, 0x48, 0x4C, 0x4E, 0x4F, 0x50})  # site staff can clear them
 FAULTS = frozenset({0x41, 0x49, 0x4A})
-MISCOUNTS = frozenset({0x3A, 0x3C, 0x3D})
+MISCOUNTS = frozenset({0x3A, 0x3C, 0x3D, 0x4B})
 PICKUP, UPPER_END, LOWER_END, NO_TRAY, OVER_REJECT, NO_UPPER, NO_LOWER = 0x32, 0x38, 0x40, 0x3F, 0x44, 0x45, 0x46
 PICKUPS_LIMIT = 3  # in a row; then the cassette does not give notes any more
 REPEATED = 2.0  # s; a response that comes again so soon is the same one, asked for with NCK
@@ -60,6 +60,11 @@ class Settings(TapSettings):
             raise ValueError("host_port: whoever asks hears both directions; leave it out")
         if not 0.5 <= self.every <= 3600.0:
             raise ValueError("every: expected 500ms to 1h")
+
+    @property
+    def shared(self) -> bool:
+        """Where it is asked."""
+        return self.mode == "poll"
 
 
 class Dispenser:
@@ -223,6 +228,7 @@ class Listening:
         self._decoder = Decoder()
         self._unknown = 0
         self._unanswered = False  # the PC has said something since the last response
+        self._twice = Twice()  # for states, which come again and again; what a dispense tells comes once
         self._counts: Counter[str] = Counter()
 
     def begin(self) -> None:
@@ -231,6 +237,7 @@ class Listening:
             crcErrors=self._decoder.crc_errors, garbageBytes=self._decoder.garbage_bytes + len(self._decoder.held)
         )
         self._decoder = Decoder()
+        self._twice.forget()
 
     def hear(self, side: Side, chunk: bytes, at: float, mono: float) -> Sequence[Reading]:
         """Responses of the dispenser; what the PC orders shows in them."""
@@ -245,6 +252,10 @@ class Listening:
                 self._unknown += 1
                 continue
             self.frames += 1
+            if response.command == lcdm.STATUS:
+                values = self._twice.passed(values)
+            else:
+                self._twice.known(values)
             readings += self._values.news(values, at, mono)
         return readings
 

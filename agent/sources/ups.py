@@ -21,6 +21,14 @@ CELL_LIMIT = 4.0  # V; a pack has more, a cell of a lead battery never has
 CELL_V = 2.0  # nominal
 CHARGE_FULL, CHARGE_CRITICAL = 98.0, 10.0  # %
 
+LOST = 4  # rounds without an answer after which a UPS counts as one that does not know the question
+TELLS = {
+    megatec.QMOD: {"powerManagement.device", "powerManagement.powerOutStatus"},
+    megatec.QWS: {"powerManagement.batteryStatus"},
+    megatec.QBV: {"powerManagement.batteryStatus", "powerManagement.batteryChargingStatus"},
+}
+"""Points that an answer has a say in, beside that of QGS."""
+
 TOLERANCE = {
     "powerManagement.inputVoltage_v": 5.0,
     "powerManagement.outputVoltage_v": 5.0,
@@ -54,6 +62,11 @@ class Settings(LineSettings):
         if not 0.0 <= self.battery_voltage <= 500.0:
             raise ValueError("battery_voltage: expected the volts of the whole battery, such as 24, or 0")
 
+    @property
+    def shared(self) -> bool:
+        """It is asked."""
+        return True
+
 
 class Ups:
     """One UPS. See `Polled`."""
@@ -64,6 +77,7 @@ class Ups:
         self._twice = Twice(TOLERANCE)
         self._nominal = settings.battery_voltage
         self._introduced = False
+        self._missed = dict.fromkeys(TELLS, LOST)  # rounds since each was answered
 
     @property
     def every(self) -> float:
@@ -111,6 +125,11 @@ class Ups:
             values |= _of_mode(mode)
         if isinstance(warnings, frozenset):
             values |= _of_warnings(warnings)
+        answered = (isinstance(mode, str), isinstance(warnings, frozenset), isinstance(battery, Battery))
+        for request, told in zip(TELLS, answered, strict=True):
+            self._missed[request] = 0 if told else self._missed[request] + 1
+            if 0 < self._missed[request] < LOST:  # without it they would say something else
+                values = {name: value for name, value in values.items() if name not in TELLS[request]}
         return self._twice.passed(values)
 
     def _values(self, status: Status, battery: Battery | None = None) -> dict[str, Value]:

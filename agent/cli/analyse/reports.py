@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).parents[3] / "models" / "cash_demand" / "cash_demand.onnx"
 NO_MODEL = Path("none")
+DEMAND_BUDGET = 5.0  # s; the whole forecast of a machine, asked once
 
 
 def made(args: argparse.Namespace) -> list[Report]:
@@ -76,10 +78,10 @@ def _model(args: argparse.Namespace) -> DemandModel | None:
     """The model that foretells the demand. One that is refused is told, and the past foretells."""
     if args.demand_model == NO_MODEL:
         return None
-    from agent.scoring.demand import open_demand  # loads the runtime
+    from agent.scoring import prove_demand
 
     try:
-        return open_demand(args.demand_model, args.demand_sha256)
+        return asyncio.run(prove_demand(args.demand_model, args.demand_sha256, DEMAND_BUDGET))
     except ModelRefused as error:
         sys.stderr.write(f"{error}; the past alone foretells the demand\n")
         return None

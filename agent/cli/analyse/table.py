@@ -13,6 +13,7 @@ from agent.analysis.past import Episode
 from agent.analysis.report import Report
 from agent.cli.analyse.money import amount
 from agent.cli.span import shown
+from agent.cli.terminal import plain
 
 HOUR = 3_600.0
 ALARMS_SHOWN = 40
@@ -21,12 +22,12 @@ ALARMS_SHOWN = 40
 def show(report: Report) -> None:
     """Print it."""
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    console.print(f"[bold]{report.machine}[/bold]  {shown(report.span.start)} to {shown(report.span.end)} UTC")
+    console.print(plain(report.machine).append(f"  {shown(report.span.start)} to {shown(report.span.end)} UTC"))
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column()
     for name, text in _lines(report):
-        table.add_row(name, text)
+        table.add_row(plain(name), plain(text))
     console.print(table)
     alarms = [each for each in report.episodes if each.severity > 1 or each.planned]
     if alarms:
@@ -116,7 +117,8 @@ def _alarms(episodes: list[Episode]) -> Table:
     for each in episodes:
         lasted = "open" if each.end is None else hours(each.end - each.raised)
         rule = each.rule + (f" (and {each.repeats} more)" if each.repeats else "") + (", planned" if each.planned else "")
-        table.add_row(shown(each.raised), lasted, rule, f"{each.severity:d} {each.class_}", each.attack or "", each.text)
+        cells = (shown(each.raised), lasted, rule, f"{each.severity:d} {each.class_}", each.attack or "", each.text)
+        table.add_row(*map(plain, cells))
     return table
 
 

@@ -83,6 +83,10 @@ class LineRig:
     def say(self, data: bytes) -> None:
         self._plug.say(data)
 
+    def heard(self) -> bytes:
+        """What the gateway has sent."""
+        return self._plug.heard_raw()
+
     def unplug(self) -> None:
         self._plug.unplug()
 

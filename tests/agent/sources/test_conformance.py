@@ -16,8 +16,19 @@ from agent.records import Reading
 from agent.sources import Source
 from agent.vocabulary import fault, point
 from tests.agent.sources.rigs import BoardRig, GpioRig, ServerRig
-from tests.agent.sources.rigs_lines import CctalkRig, LcdmRig, MdbRig, ModbusRig, NmeaRig, TextRig, UpsRig
+from tests.agent.sources.rigs_lines import (
+    CctalkRig,
+    CctalkTapRig,
+    LcdmRig,
+    LcdmTapRig,
+    MdbRig,
+    ModbusRig,
+    NmeaRig,
+    TextRig,
+    UpsRig,
+)
 from tests.agent.sources.rigs_notes import CcnetRig, EbdsRig, Id003Rig
+from tests.agent.sources.rigs_services import ServicesRig
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
 
@@ -29,18 +40,22 @@ RIGS = {
     "board_behind_a_server": ServerRig,
     "ccnet": CcnetRig,
     "cctalk": CctalkRig,
+    "cctalk_tap": CctalkTapRig,
     "ebds": EbdsRig,
     "gpio": GpioRig,
     "id003": Id003Rig,
     "lcdm": LcdmRig,
+    "lcdm_tap": LcdmTapRig,
     "lines": TextRig,
     "mdb": MdbRig,
     "modbus": ModbusRig,
     "nmea": NmeaRig,
     "ups": UpsRig,
+    "xfs4iot": ServicesRig,
 }
-SPEAKING = [name for name in RIGS if name != "gpio"]
-ON_A_PORT = [name for name in RIGS if name != "board_behind_a_server"]
+SPEAKING = [name for name in RIGS if name not in ("gpio", "xfs4iot")]
+ON_A_PORT = [name for name in RIGS if name not in ("board_behind_a_server", "xfs4iot")]
+LISTENING = ["ccnet", "cctalk_tap", "ebds", "id003", "lcdm_tap", "lines", "mdb", "nmea"]
 
 
 @pytest.fixture(params=RIGS)
@@ -209,6 +224,22 @@ async def test_it_hears_through_noise(rig, noise):
             rig.spoil(noise, rng)
             value = await rig.drip(number) if noise == "byte at a time" else rig.talk(number)
             await listener.until(rig.point, value)
+
+
+@only(LISTENING)
+async def test_who_listens_is_never_heard(rig):
+    rng = random.Random(7)
+    async with followed(rig.source()) as listener:
+        await listener.until(STATE, "ok", say=again(rig, 1))
+        for noise in ("babble", "half frames", "zeros", "endless"):
+            rig.spoil(noise, rng)
+            await listener.until(rig.point, rig.talk(3))
+            assert rig.heard() == b""
+        rig.unplug()
+        await listener.until(STATE, "missing", "broken")
+        await rig.plug()
+        await listener.until(STATE, "ok", say=again(rig, 2))
+    assert rig.heard() == b""
 
 
 DENIED = """
