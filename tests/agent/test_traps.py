@@ -246,8 +246,8 @@ def test_a_battery_that_was_run_down_is_not_worn() -> None:
         yield 1_200.0
         world.site.power.come_back()
 
-    world.site.play(failure(), world.start + 26 * HOUR)
-    life = lived(world, RULES, sample=150.0, until=world.start + 38 * HOUR)
+    world.site.play(failure(), world.start + 31 * HOUR)
+    life = lived(world, RULES, sample=150.0, until=world.start + 39 * HOUR)
     told = {alarm.rule for alarm in life.alarms}
     assert {"mainsFailure", "batteryLow"} <= told
     assert "batteryWorn" not in told
