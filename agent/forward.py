@@ -23,7 +23,7 @@ from agent.records import Body, Envelope, Receipt, Stamp
 from agent.stages.guard import PAN_DIGITS, looks_like_card_data, scrubbed
 from agent.stages.rebase import rebased
 from agent.store import ALARMS, LANES
-from agent.uplinks import Busy, Refused, Uplink
+from agent.uplinks import Busy, Recalling, Refused, Uplink
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ LONGEST_PAUSE = 30.0  # s; what a platform that comes back may have to wait, and
 LONGEST_WAIT = 300.0  # s that a platform may ask for: it may be overloaded, it may not switch a gateway off
 LONGEST_BATCH = 900.0  # s that connecting or one batch may take over the slowest line before the loop counts as stuck
 LOOK = 10.0  # s between looks at the store for what nobody announces: losses found by upkeep, records held in memory
+
+RECALLED = 2_000  # envelopes of a lane that an uplink is reminded of
 
 CLEAN = 4096  # texts that are remembered as being in order
 LONGEST_NAME = 128  # characters of one
@@ -47,6 +49,9 @@ class Outbox(Protocol):
 
     async def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
         """The oldest envelopes of a lane that the uplink has not settled, all of one epoch. Raises OSError."""
+
+    async def settled(self, uplink: str, lane: str, count: int) -> list[Envelope]:
+        """The last envelopes of a lane that the uplink has settled, in order. Raises OSError."""
 
     async def settle(self, uplink: str, lane: str, epoch: str, receipt: Receipt) -> None:
         """Take note of a receipt for envelopes of one epoch."""
@@ -187,10 +192,11 @@ async def forward(
     file back.
     """
     pauses = Pauses(plan.first_pause, plan.longest_pause, random)
-    first, hurried = True, False
+    first, hurried, reminded = True, False, False
     while True:
         heard, delivered, asked = (arrivals.alarms.value, arrivals.steps.value), link.delivered, 0.0
         try:
+            reminded = reminded or await _remind(uplink, outbox, plan)
             async with uplink:
                 first = False
                 await _deliver(uplink, outbox, arrivals, link, plan, stamp)
@@ -208,6 +214,15 @@ async def forward(
         pause = max(asked, pauses.next())
         link.turn(pause + LONGEST_BATCH)
         hurried |= await _pause(pause, arrivals, heard, may_hurry=not hurried)
+
+
+async def _remind(uplink: Uplink, outbox: Outbox, plan: Plan) -> bool:
+    """Tell an uplink what it has delivered before the agent began, if it must know. Raises OSError."""
+    if isinstance(uplink, Recalling):
+        told = [await outbox.settled(uplink.name, lane, RECALLED) for lane in plan.lanes]
+        for settled in told:
+            uplink.recall(settled)
+    return True
 
 
 async def _deliver(

@@ -187,6 +187,10 @@ class Writer:
 
         return await self._call(work)
 
+    async def settled(self, uplink: str, lane: str, count: int) -> list[Envelope]:
+        """The last envelopes on the disk that an uplink has settled, in order. Raises StoreUnavailable."""
+        return await self._call(partial(self._disk.settled, uplink, lane, count))
+
     async def settle(self, uplink: str, lane: str, epoch: str, receipt: Receipt) -> None:
         """Take note of a receipt for envelopes of one epoch.
 

@@ -10,7 +10,6 @@ import asyncio
 import json
 import logging
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,18 +60,19 @@ class Settings(Access):
         check_batch(self.ack_timeout, self.batch, self.batch_bytes, self.window)
 
 
-def open_uplink(name: str, gateway: str, settings: Settings, now: Callable[[], float] = time.time) -> SparkplugUplink:
-    """The uplink, not connected yet. `now`: seconds since the epoch, for when a message was sent."""
-    return SparkplugUplink(name, gateway, settings, now)
+def open_uplink(name: str, gateway: str, settings: Settings) -> SparkplugUplink:
+    """The uplink, not connected yet."""
+    return SparkplugUplink(name, gateway, settings)
 
 
 class SparkplugUplink:
-    """See `agent.uplinks.Uplink`. `on_request` is given what comes as Node Control/Request."""
+    """See `agent.uplinks.Uplink`, `Timed`. `on_request` is given what comes as Node Control/Request."""
 
-    def __init__(self, name: str, gateway: str, settings: Settings, now: Callable[[], float]) -> None:
+    def __init__(self, name: str, gateway: str, settings: Settings) -> None:
         self.name = name
         self.on_request: Callable[[bytes], None] | None = None
-        self._settings, self._now = settings, now
+        self.now: Callable[[], float] = lambda: 0.0
+        self._settings = settings
         self._line = Line(name, settings.client_id or gateway, settings)
         self._node = Node(settings.group, settings.node or gateway)
         self._portions = Portions(settings.batch, settings.batch_bytes)
@@ -222,7 +222,7 @@ class SparkplugUplink:
         return ConfigError([f"uplink {self.name}: bd_seq_file: {path}: {error.strerror}; name a file that this user may write"])
 
     def _ms(self) -> int:
-        return max(0, round(self._now() * 1000))
+        return max(0, round(self.now() * 1000))
 
 
 def _write(path: Path, text: str) -> None:

@@ -29,7 +29,9 @@ NOW = 1_760_000_050.0  # s: the alarms of positions below 50 are history
 
 def uplink(port: int, **settings: Any) -> SparkplugUplink:
     given = {"group": "bank", "ack_timeout": LIMIT, **settings}
-    return sparkplug.open_uplink("platform", GATEWAY, Settings(f"mqtt://{HOST}:{port}", **given), lambda: NOW)
+    link = sparkplug.open_uplink("platform", GATEWAY, Settings(f"mqtt://{HOST}:{port}", **given))
+    link.now = lambda: NOW
+    return link
 
 
 @pytest.fixture
