@@ -19,7 +19,7 @@ from typing import Any, NoReturn, Protocol
 import msgspec
 
 from agent.errors import ConfigError, Unreachable
-from agent.records import Body, Envelope, Receipt, Stamp
+from agent.records import Body, Envelope, Reading, Receipt, Stamp
 from agent.stages.guard import PAN_DIGITS, looks_like_card_data, scrubbed
 from agent.stages.rebase import rebased
 from agent.store import ALARMS, LANES
@@ -47,8 +47,11 @@ UP, DOWN, REFUSED = "up", "down", "refused"  # the words of gateway.uplink.{upli
 class Outbox(Protocol):
     """What forwarding asks of the store's writer."""
 
-    async def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
-        """The oldest envelopes of a lane that the uplink has not settled, all of one epoch. Raises OSError."""
+    async def first(self, uplink: str, lanes: Sequence[str], limit: int, max_bytes: int) -> list[Envelope]:
+        """The oldest envelopes that the uplink has not settled, of the first of these lanes that has any, all of one epoch.
+
+        Raises OSError.
+        """
 
     async def settled(self, uplink: str, lane: str, count: int) -> list[Envelope]:
         """The last envelopes of a lane that the uplink has settled, in order. Raises OSError."""
@@ -232,7 +235,7 @@ async def _deliver(
     while True:
         link.turn(LONGEST_BATCH)
         heard, alarms = arrivals.records.value, arrivals.alarms.value
-        batch = await _next(uplink.name, outbox, plan)
+        batch = await outbox.first(uplink.name, plan.lanes, plan.batch, plan.batch_bytes)
         if not batch:
             link.says(UP)
             await _idle(uplink, arrivals.records, heard, plan.look)
@@ -262,11 +265,13 @@ def _card_data_in(body: Body) -> bool:
     """In any text, names among them, and in any number that a sensor has given."""
     if scrubbed(body)[1]:
         return True
+    if type(body) is Reading:  # most records are; what it says was just looked at
+        return _is_bad_name(body.machine) or _is_bad_name(body.point)
     waiting: list[Any] = [msgspec.to_builtins(body)]
     while waiting:
         each = waiting.pop()
         if isinstance(each, str):
-            if len(each) >= PAN_DIGITS.start and each not in _clean and _looks_bad(each):
+            if _is_bad_name(each):
                 return True
         elif isinstance(each, dict):
             waiting.extend(each)
@@ -276,21 +281,15 @@ def _card_data_in(body: Body) -> bool:
     return False
 
 
-def _looks_bad(text: str) -> bool:
+def _is_bad_name(text: str) -> bool:
     """Remembers what is in order, and only that: names of points and machines come again and again."""
+    if len(text) < PAN_DIGITS.start or text in _clean:
+        return False
     if looks_like_card_data(text):
         return True
     if len(_clean) < CLEAN and len(text) <= LONGEST_NAME:
         _clean.add(text)
     return False
-
-
-async def _next(name: str, outbox: Outbox, plan: Plan) -> list[Envelope]:
-    """The next batch: of the first lane that has anything."""
-    for lane in plan.lanes:
-        if batch := await outbox.read(name, lane, plan.batch, plan.batch_bytes):
-            return batch
-    return []
 
 
 async def _idle(uplink: Uplink, records: Count, heard: int, look: float) -> None:

@@ -181,9 +181,17 @@ class Writer:
 
     async def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
         """The next envelopes for an uplink, all of one epoch: what is only in memory first. Raises StoreUnavailable."""
+        return await self.first(uplink, (lane,), limit, max_bytes)
+
+    async def first(self, uplink: str, lanes: Sequence[str], limit: int, max_bytes: int) -> list[Envelope]:
+        """`read` of the first of these lanes that has anything: what an uplink asks for, a thread's turn for all of them."""
 
         def work() -> list[Envelope]:
-            return self._shelter.read(uplink, lane, limit, max_bytes) or self._disk.read(uplink, lane, limit, max_bytes)
+            reads = (
+                self._shelter.read(uplink, lane, limit, max_bytes) or self._disk.read(uplink, lane, limit, max_bytes)
+                for lane in lanes
+            )
+            return next(filter(None, reads), [])
 
         return await self._call(work)
 

@@ -55,6 +55,12 @@ class Outbox:
             raise error
         return self.waiting[lane][:limit]
 
+    async def first(self, uplink: str, lanes: Sequence[str], limit: int, max_bytes: int) -> list[Envelope]:
+        for lane in lanes:
+            if found := await self.read(uplink, lane, limit, max_bytes):
+                return found
+        return []
+
     async def settle(self, uplink: str, lane: str, epoch: str, receipt: Receipt) -> None:
         self.settled.append((lane, receipt))
         named = {*receipt.accepted, *receipt.rejected}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -114,8 +114,8 @@ class Limited:
         self._store, self._until = store, until
         self.done = asyncio.Event()
 
-    async def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
-        found = self._store.read(uplink, lane, limit, max_bytes)
+    async def first(self, uplink: str, lanes: Sequence[str], limit: int, max_bytes: int) -> list[Envelope]:
+        found = [each for lane in lanes for each in self._store.read(uplink, lane, limit, max_bytes)]
         return [each for each in found if each.position <= self._until]
 
     async def settled(self, uplink: str, lane: str, count: int) -> list[Envelope]:
