@@ -77,18 +77,26 @@ class Count:
 
     def __init__(self) -> None:
         self.value = 0
-        self._changed = asyncio.Event()
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
     def add(self) -> None:
         """One more. Called on the event loop's thread."""
         self.value += 1
-        self._changed.set()
-        self._changed = asyncio.Event()
+        waiting, self._waiting = self._waiting, []
+        for value, reached in waiting:
+            if self.value <= value:
+                self._waiting.append((value, reached))
+            elif not reached.done():
+                reached.set_result(None)
 
-    async def beyond(self, value: int) -> None:
-        """Return once it is more than `value`."""
-        while self.value <= value:
-            await self._changed.wait()
+    def beyond(self, value: int) -> asyncio.Future[None]:
+        """Done once it is more than `value`, cancel it to wait no more."""
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.value > value:
+            reached.set_result(None)
+        else:
+            self._waiting = [(value, reached), *(each for each in self._waiting if not each[1].done())]
+        return reached
 
 
 class Arrivals:
@@ -294,14 +302,14 @@ def _is_bad_name(text: str) -> bool:
 
 async def _idle(uplink: Uplink, records: Count, heard: int, look: float) -> None:
     """Until something comes, or it is time to look. Raises Unreachable when the link is lost meanwhile."""
-    coming = asyncio.create_task(records.beyond(heard), name=f"{uplink.name}: records")
+    coming = records.beyond(heard)
     losing = asyncio.create_task(uplink.lost(), name=f"{uplink.name}: link")
     try:
         done, _ = await asyncio.wait((coming, losing), timeout=look, return_when=asyncio.FIRST_COMPLETED)
     finally:
         coming.cancel()
         losing.cancel()
-        await asyncio.gather(coming, losing, return_exceptions=True)
+        await asyncio.gather(losing, return_exceptions=True)
     if losing in done:
         raise Unreachable(losing.result())
 
@@ -309,13 +317,12 @@ async def _idle(uplink: Uplink, records: Count, heard: int, look: float) -> None
 async def _pause(seconds: float, arrivals: Arrivals, heard: tuple[int, int], *, may_hurry: bool) -> bool:
     """Wait before the next attempt. True when a fresh alarm has cut it short."""
     alarms, steps = heard
-    ends = [asyncio.create_task(arrivals.steps.beyond(steps))]
+    ends = [arrivals.steps.beyond(steps)]
     if may_hurry:
-        ends.append(asyncio.create_task(arrivals.alarms.beyond(alarms)))
+        ends.append(arrivals.alarms.beyond(alarms))
     try:
         done, _ = await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for end in ends:
             end.cancel()
-        await asyncio.gather(*ends, return_exceptions=True)
     return may_hurry and ends[-1] in done

@@ -480,7 +480,7 @@ async def test_progress_can_be_watched(life: Life) -> None:
 
 async def test_a_count_tells_even_those_who_ask_late() -> None:
     count = Count()
-    waiting = asyncio.create_task(count.beyond(1))
+    waiting = count.beyond(1)
     count.add()
     await asyncio.sleep(0)
     assert not waiting.done()
