@@ -6,19 +6,20 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
+import onnx
 from numpy.typing import NDArray
 
 from agent import config
 from agent.config.settings import RulesSettings
-from agent.scoring import trust
+from agent.scoring import onnx_file, trust
 from agent.scoring.session import load
 from agent.stages.score import Scoring
-from models import card
 from models.attack_risk import measure
 from models.attack_risk.measure import Found
 from models.attack_risk.watch import watch
@@ -75,8 +76,11 @@ def unpack(plot: Plot, arrays: Arrays) -> Outcome:
 
 
 def kept(file: Path) -> Kept[Outcome]:
-    """Where the outcomes of a model are kept until its evaluation is over."""
-    about = f"judge/{card.sha256(file)}/{sources('models/attack_risk')}"
+    """Where the outcomes of a model are kept until its evaluation is over: of its graph, whatever its card says."""
+    data = trust.read(file)
+    onnx_file.check_operators(file, data)
+    graph = onnx.load_from_string(data).graph.SerializeToString(deterministic=True)
+    about = f"judge/{sha256(graph).hexdigest()}/{sources('models/attack_risk')}"
     return Kept(home("attack_risk") / "evaluate", about, Form(pack, unpack))
 
 
