@@ -12,8 +12,8 @@ help:
 	@echo "make test [ARGS='-k store']             all tests, against real servers"
 	@echo "make check                              lint, types, layers"
 	@echo "make parity [OTHER_RUNTIME=1.20.1]      every model on another onnxruntime, in a scratch environment"
-	@echo "make bundle                             a tarball that installs the agent without internet"
-	@echo "make fuzz [FUZZ_SECONDS=30]             every codec, with what a line may bring"
+	@echo "make bundle [KEY=release.key]           a tarball that installs the agent without internet, signed if wanted"
+	@echo "make fuzz [FUZZ_SECONDS=30]             every codec, with what a line may bring: about eight minutes, then it ends"
 
 demo: $(VENV)/run.done
 	@$(BIN)/atm-agent demo $(ARGS)
@@ -40,9 +40,9 @@ $(OTHER)/done:
 	@touch $@
 
 bundle: $(VENV)/run.done
-	$(BIN)/python systemd/bundle.py
+	$(BIN)/python systemd/bundle.py $(if $(KEY),--key $(KEY))
 
-# Every codec for a while, each as long as FUZZ_SECONDS. Atheris is no part of the lock file: only this needs it.
+# Every codec for a while, each as long as FUZZ_SECONDS and a few to begin: fourteen are about eight minutes. Atheris is no part of the lock file: only this needs it.
 FUZZ_SECONDS ?= 30
 FUZZ := board cobs id003 ccnet ebds megatec modbus cctalk lcdm nmea mdb text pins xfs4iot
 fuzz: $(VENV)/dev.done

@@ -26,10 +26,12 @@ from agent.config.file import ConfigurationFile
 from agent.config.settings import Settings, SourceSettings, UplinkSettings
 from agent.control.desk import TABLE as REQUESTED
 from agent.errors import EXIT_OK, AgentError, ConfigError
-from agent.forward import LONGEST_BATCH, REFUSED, Arrivals, Link, Plan, forward
+from agent.forward import LONGEST_BATCH, REFUSED, Arrivals, Link, Outbox, Plan, forward
 from agent.ingest import SOURCES_TABLE, Ingest
 from agent.local import LocalSocket, Told
 from agent.metrics import exposition
+from agent.outgoing import LANE as BACKUP
+from agent.outgoing import Outgoing, outgoing_of
 from agent.outside import Outside
 from agent.power import PowerWatch
 from agent.quiet import Quiet
@@ -42,6 +44,7 @@ from agent.selfwatch import SelfWatch
 from agent.sources import Context, Source
 from agent.stages.calendar import Visit
 from agent.status import StatusSocket
+from agent.store import LANES
 from agent.store.writer import Writer
 from agent.tasks import Tasks
 from agent.telling import document
@@ -306,18 +309,28 @@ class Agent:
     async def _forward(self, uplink: Uplink, *, starting: bool = True) -> None:
         """Deliver for ever. A file of the uplink that is missing ends an agent that is starting, and no other."""
         settings = self._settings.ways()[uplink.name][0]
-        plan = Plan(first_pause=settings.first_pause, longest_pause=settings.longest_pause)
+        outbox, lanes = self._outbox(uplink.name)
+        plan = Plan(lanes, first_pause=settings.first_pause, longest_pause=settings.longest_pause)
         chance = Random(secrets.randbits(64))
         link = self._links[uplink.name]
         while True:
             try:
-                await forward(uplink, self._writer, self._arrivals, link, plan, chance, self._stamp)
+                await forward(uplink, outbox, self._arrivals, link, plan, chance, self._stamp)
             except ConfigError as error:
                 if starting:
                     raise
                 link.says(REFUSED, str(error))
                 link.turn(MISPLACED + LONGEST_BATCH)
                 await asyncio.sleep(MISPLACED)
+
+    def _outbox(self, uplink: str) -> tuple[Outbox, tuple[str, ...]]:
+        """What an uplink delivers, lane by lane. One of them carries files too."""
+        if uplink != rooms.carrier(self._settings):
+            return self._writer, LANES
+        place = outgoing_of(self._settings.store.path)
+        told = partial(self._audit.event, "backup")
+        outbox = Outgoing(self._writer, place, self._gateway, self._stamp, lambda outcome, text: told(outcome, uplink, text))
+        return outbox, (*LANES, BACKUP)
 
     async def _look_after_models(self) -> None:
         await self._scorers.look_after(self._settings, partial(setattr, self._self, "models"), UPKEEP / self._clock.speed)

@@ -2,6 +2,8 @@
 # Install the agent on this gateway, or take a newer version of it: sudo systemd/install.sh
 #
 #   install.sh              install or upgrade; run it again as often as you like
+#   install.sh --from DIR   the same from an unpacked bundle, which must be signed by the key in /etc/atm-agent/release.pem;
+#                           the script that is installed already looks at it, before anything of the bundle runs
 #   install.sh --uninstall  stop and remove the agent; configuration and records stay
 #   install.sh --purge      remove those too, the backups and the user: nothing is left of the agent
 #
@@ -31,10 +33,17 @@ main() {
   [ "$(id -u)" = 0 ] || fail "must be root: sudo systemd/install.sh"
   case "${1:-}" in
     "") install_agent ;;
+    --from) install_from "${2:?--from wants the directory of an unpacked bundle}" ;;
     --uninstall) remove_agent; say "removed; $etc and $state stay (--purge removes them too)" ;;
     --purge) remove_agent; purge; say "removed, with configuration, records, backups and user" ;;
     *) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; exit 2 ;;
   esac
+}
+
+install_from() {
+  [ -f "$etc/release.pem" ] || fail "$etc/release.pem is missing: the public key of whoever makes your bundles"
+  check_bundle "$1"
+  exec "$1/systemd/install.sh"
 }
 
 install_agent() {
@@ -72,9 +81,21 @@ check_system() {
   [ "$(getconf LONG_BIT)" = 64 ] || fail "onnxruntime needs a 64-bit system; this one has 32 bits"
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || fail "needs Python 3.11 or later: apt-get install python3"
   python3 -c 'import ensurepip, venv' 2>/dev/null || fail "needs Python's venv: apt-get install python3-venv"
-  if [ -f "$here/SHA256SUMS" ]; then
-    (cd "$here" && sha256sum --check --quiet --strict SHA256SUMS) || fail "the bundle is damaged or was changed; nothing was installed"
+  if [ -f "$here/SHA256SUMS" ] || [ -f "$etc/release.pem" ]; then check_bundle "$here"; fi
+}
+
+# Who made it, where a key says whom to trust; then that every file is as it was made, and that there is no other.
+check_bundle() {
+  sums=$1/SHA256SUMS
+  [ -f "$sums" ] || fail "$1 is no bundle, and with $etc/release.pem only signed bundles are installed"
+  if [ -f "$etc/release.pem" ]; then
+    command -v openssl >/dev/null || fail "needs openssl to look at the bundle's signature: apt-get install openssl"
+    openssl pkeyutl -verify -pubin -inkey "$etc/release.pem" -rawin -in "$sums" -sigfile "$sums.sig" >/dev/null 2>&1 ||
+      fail "the bundle is not signed by the key in $etc/release.pem; nothing was installed"
   fi
+  (cd "$1" && sha256sum --check --quiet --strict SHA256SUMS) || fail "the bundle is damaged or was changed; nothing was installed"
+  others=$(cd "$1" && find . ! -type d ! -name SHA256SUMS ! -name SHA256SUMS.sig | wc -l)
+  [ "$others" -eq "$(wc -l <"$sums")" ] || fail "the bundle holds files that SHA256SUMS does not name; nothing was installed"
 }
 
 make_user_and_directories() {

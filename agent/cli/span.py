@@ -11,6 +11,7 @@ from pathlib import Path
 from agent import config
 from agent.config.scalars import duration
 from agent.errors import AgentError
+from agent.store.history import is_store
 
 CONFIG = Path("/etc/atm-agent/config.yaml")
 
@@ -56,7 +57,7 @@ def moment(text: str) -> float:
 def store_of(args: argparse.Namespace) -> Path:
     """The store's directory. Raises ConfigError or AgentError."""
     path: Path = args.store if args.store is not None else config.load(args.config).store.path
-    if not path.is_dir():
+    if not path.is_dir() or not is_store(path):
         raise AgentError(
             f"{path}: there is no store; name its directory with --store, or the agent's configuration with --config"
         )

@@ -61,7 +61,7 @@ class Validator:
         self.frames = 0
         self.nonsense = 0  # frames whose XOR was right and that made no sense
         self._acceptor = Acceptor(context, settings.unit)
-        self._wires = Wires(ebds.decoder())
+        self._wires = Wires(ebds.decoder(), lambda frame: frame.type is FrameType.REPLY)
         self._forget()
 
     def _forget(self) -> None:
@@ -79,14 +79,14 @@ class Validator:
 
     def hear(self, side: Side, chunk: bytes, at: float, mono: float) -> Sequence[Reading]:
         """What the acceptor says."""
-        return self._heard(self._wires.frames(side, chunk, mono), at, mono)
+        return self._heard(self._wires.answers(side, chunk, mono), at, mono)
 
     def tick(self, at: float, mono: float) -> Sequence[Reading]:
         """What stood behind noise."""
         return self._heard(self._wires.tick(mono), at, mono)
 
     def _heard(self, frames: Sequence[Frame], at: float, mono: float) -> list[Reading]:
-        return [reading for frame in frames if frame.type is FrameType.REPLY for reading in self._reply(frame, at, mono)]
+        return [reading for frame in frames for reading in self._reply(frame, at, mono)]
 
     def _reply(self, frame: Frame, at: float, mono: float) -> list[Reading]:
         flags = ebds.flags(frame.data)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from agent.records import Reading
 from agent.sources import Context
-from agent.sources.acceptor import Acceptor, AcceptorSettings, Condition, Turn, Wires
+from agent.sources.acceptor import Acceptor, AcceptorSettings, Condition, Wires
 from agent.sources.ports import Parity
 from agent.sources.tap import Side, TapSource
 from agent.wire import id003
@@ -53,8 +53,8 @@ class Validator:
         self.frames = 0
         self._unknown = 0
         self._acceptor = Acceptor(context, settings.unit)
-        self._wires = Wires(id003.decoder())
-        self._turn = Turn() if settings.joined else None
+        self._joined = settings.joined
+        self._wires = Wires(id003.decoder(), _speaker if settings.joined else None)
         self._last: Frame | None = None
 
     def begin(self) -> None:
@@ -64,22 +64,14 @@ class Validator:
 
     def hear(self, side: Side, chunk: bytes, at: float, mono: float) -> Sequence[Reading]:
         """What the acceptor says."""
-        frames = self._wires.frames(side, chunk, mono)
-        if self._turn is not None and self._wires.spoilt():
-            self._turn.lose()
-        return self._heard(frames, at, mono)
+        return self._heard(self._wires.answers(side, chunk, mono), at, mono)
 
     def tick(self, at: float, mono: float) -> Sequence[Reading]:
         """What stood behind noise."""
         return self._heard(self._wires.tick(mono), at, mono)
 
     def _heard(self, frames: Sequence[Frame], at: float, mono: float) -> list[Reading]:
-        return [reading for frame in frames if self._is_answer(frame, mono) for reading in self._answer(frame, at, mono)]
-
-    def _is_answer(self, frame: Frame, mono: float) -> bool:
-        if self._turn is None:
-            return True
-        return self._turn.is_answer(mono, True if frame.code in ANSWERS else None)
+        return [reading for frame in frames for reading in self._answer(frame, at, mono)]
 
     def _answer(self, frame: Frame, at: float, mono: float) -> list[Reading]:
         self.frames += 1
@@ -88,7 +80,7 @@ class Validator:
             self._unknown += frame.code not in _KNOWN
             return []
         status = Status(frame.code)
-        if self._turn is not None and status not in ANSWERS and frame != before:
+        if self._joined and status not in ANSWERS and frame != before:
             return []  # an order of the controller has the same code: that a turn was missed shows at the next answer
         condition = CONDITIONS.get(status, Condition.WORKING)
         readings = self._acceptor.is_now(frozenset({condition}), at, mono, status in ESCROW)
@@ -110,6 +102,10 @@ class Validator:
 
 _STATUS = frozenset(map(int, Status))
 _KNOWN = _STATUS | frozenset(map(int, id003.Command))
+
+
+def _speaker(frame: Frame) -> bool | None:
+    return True if frame.code in ANSWERS else None
 
 
 def open_source(context: Context, settings: Settings) -> TapSource:

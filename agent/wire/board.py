@@ -8,18 +8,19 @@ Numbers are big endian. Both directions use the same frame; the gateway only eve
 
 from __future__ import annotations
 
+import struct
 from enum import IntEnum
-from struct import Struct
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import cbor2
+from msgspec import Struct
 
 from agent.wire import cobs, crc
 
 VERSION = 1
 MAX_DATA = 1024  # bytes of a frame before COBS: header, payload, CRC; what a small board can hold twice
 MAX_ENCODED = MAX_DATA + MAX_DATA // 254 + 1
-HEADER = Struct(">BBHI")
+HEADER = struct.Struct(">BBHI")
 CRC_BYTES = 2
 MAX_DEPTH = 3  # a payload is a map that may hold one map or one list
 MAX_WORD = 64  # characters of a text value
@@ -50,7 +51,7 @@ class Key(IntEnum):
     DROPPED = 8  # events that the board had to give up since it started
 
 
-class Frame(NamedTuple):
+class Frame(Struct, frozen=True):
     """One frame. `seq` counts EVENTs on their own and all other frames of the board together; `uptime` is in milliseconds."""
 
     type: FrameType
@@ -118,7 +119,6 @@ class Decoder:
 
 
 _TYPES = {int(each): each for each in FrameType}
-_KEYS = frozenset({int})  # types, not classes: a bool is no key
 
 
 def _payload(data: bytes) -> dict[int, object] | None:
@@ -126,7 +126,12 @@ def _payload(data: bytes) -> dict[int, object] | None:
         payload = cbor2.loads(data, max_depth=MAX_DEPTH, allow_indefinite=False, allow_duplicate_keys=False)
     except cbor2.CBORDecodeError:
         return None
-    return payload if isinstance(payload, dict) and _KEYS.issuperset(map(type, payload)) else None
+    if not isinstance(payload, dict):
+        return None
+    for key in payload:
+        if type(key) is not int:  # a bool is none
+            return None
+    return payload
 
 
 _BOOT = int(Key.BOOT)

@@ -23,7 +23,8 @@ TROUBLES: dict[Trouble, str] = {
     "": "JUSTRESET", "jamInAcceptor": "JAM", "jamInStacker": "JAM", "failure": "BADMOTOR", "cheated": "FISHING",
 }  # fmt: skip
 EVERY = 0.5  # s between two looks of the adapter at its bus
-LEVELS_EVERY = 60.0  # s
+DIAGNOSTICS_EVERY, LEVELS_EVERY = 3.7, 66.6  # s: 37 and 666 polls
+TUBE = 4
 
 
 class Adapter:
@@ -35,7 +36,7 @@ class Adapter:
         self.next_at = 0.0
         self.harmed: list[bytes] = []
         self._notes, self._coins = notes, coins
-        self._levels_at = 0.0
+        self._levels_at = self._diagnostics_at = 0.0
         self._started = False
         self._look()
 
@@ -69,13 +70,17 @@ class Adapter:
         if now >= self._levels_at:
             self._levels_at = now + LEVELS_EVERY
             lines += self.levels() * 2  # the adapter asks again after each change
+        elif now >= self._diagnostics_at:
+            self._diagnostics_at = now + DIAGNOSTICS_EVERY
+            lines += ["DIAG:DIAGST:0300", "CC*DIAG*OK"]
         return [(0.0, said(*lines))] if lines else []
 
     def levels(self) -> list[str]:
         """The places and what is in them."""
         notes, coins = self._notes, self._coins
         stacker = [f"BV*STACKER*{notes.stacked}*{notes.full:d}"] if notes.seated else []
-        return [*stacker, f"CC*TUBE*4*1.00*{coins.coins}*{coins.coins >= coins.habits.filled:d}", "CC*TUBESTATREQ*OK"]
+        full = (coins.coins >= coins.habits.filled) << TUBE - 1  # the bit, as the firmware prints it
+        return [*stacker, f"CC*TUBE*{TUBE}*1.00*{coins.coins}*{full}", "CC*TUBESTATREQ*OK"]
 
     def _news(self) -> Iterator[str]:
         """What has happened since the last look."""
@@ -93,6 +98,8 @@ class Adapter:
             (f"{bill}*RETURN", notes.returned - returned),
         ):
             yield from [line] * times
+        if notes.accepted != accepted and notes.seated:
+            yield self.levels()[0]
         if notes.trouble != trouble:
             yield f"BV*STATUS*{TROUBLES[notes.trouble]}"
         if notes.seated != seated:

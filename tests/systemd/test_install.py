@@ -107,7 +107,7 @@ class Box:
 
     @staticmethod
     def sum(place: Path) -> None:
-        files = sorted(path for path in place.rglob("*") if path.is_file() and path.name != "SHA256SUMS")
+        files = sorted(path for path in place.rglob("*") if path.is_file() and not path.name.startswith("SHA256SUMS"))
         sums = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(place)}\n" for path in files)
         (place / "SHA256SUMS").write_text("".join(sums))
 
@@ -204,6 +204,49 @@ def test_a_disk_that_fills_up_while_a_version_is_built_gets_its_room_back(box: B
     assert done.returncode == 1
     assert "cannot be written; nothing was changed" in done.stderr
     assert (box.runs, box.link("current"), box.versions()) == ("1.0.0", "1.0.0", {"1.0.0"})
+
+
+def openssl(*words: str | Path) -> None:
+    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+
+
+def signed(bundle: Path, key: Path) -> None:
+    sums = bundle / "SHA256SUMS"
+    openssl("pkeyutl", "-sign", "-inkey", key, "-rawin", "-in", sums, "-out", f"{sums}.sig")
+
+
+def test_where_a_key_is_trusted_only_what_it_has_signed_is_installed(box: Box) -> None:
+    key, other, trusted = box.room / "key.pem", box.room / "other.pem", box.root / "etc/atm-agent/release.pem"
+    for each in (key, other):
+        openssl("genpkey", "-algorithm", "ed25519", "-out", each)
+    openssl("pkey", "-in", key, "-pubout", "-out", trusted)
+    bundle, installed = box.bundle("1.1.0", READY), box.root / "opt/atm-agent/current/share"
+    evil = bundle / "systemd/install.sh"
+    script = evil.read_text()
+    evil.write_text(f"#!/bin/sh\ntouch {box.room}/owned\n")
+    box.sum(bundle)
+    (box.room / "trusted/systemd").mkdir(parents=True)
+    shutil.copy(installed / "install.sh", box.room / "trusted/systemd/install.sh")
+    for signer in (None, other):
+        if signer is not None:
+            signed(bundle, signer)
+        done = box.install(box.room / "trusted", "--from", str(bundle))
+        assert done.returncode == 1
+        assert "not signed by the key" in done.stderr
+    evil.write_text(script)
+    box.sum(bundle)
+    signed(bundle, key)
+    (bundle / "wheels" / "more.whl").write_text("what nobody signed")
+    done = box.install(box.room / "trusted", "--from", str(bundle))
+    assert "files that SHA256SUMS does not name" in done.stderr
+    (bundle / "wheels" / "more.whl").unlink()
+    assert box.runs == "1.0.0"
+    assert not (box.room / "owned").exists()
+    done = box.install(box.room / "trusted", "--from", str(bundle))
+    assert done.returncode == 0, done.stderr
+    assert box.runs == "1.1.0"
+    done = box.install(REPOSITORY)  # a checkout has no signature
+    assert "only signed bundles are installed" in done.stderr
 
 
 def test_a_damaged_bundle_is_not_installed(box: Box) -> None:

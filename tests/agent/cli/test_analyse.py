@@ -168,6 +168,7 @@ def test_without_matplotlib_one_line_says_what_to_install(
         (["--store", "STORE", "--from", "2030-01-01"], "holds no windows", 1),
         (["--machine", "ATM", "--store", "STORE", "--attacks-per-year", "0.1", "--plot", "a.png"], "--plot draws one machine", 1),
         (["--machine", "ATM", "--store", "/nowhere"], "there is no store", 1),
+        (["--machine", "ATM", "--store", "/usr"], "/usr: there is no store", 1),
         (["--machine", "ATM", "--store", "STORE", "--from", "2030-01-01"], "holds no windows", 1),
         (["--machine", "ATM", "--store", "STORE", "--from", "2d", "--to", "3d"], "later than --from", 1),
         (["--machine", "other", "--config", "CONFIG"], "known are ATM", 78),
@@ -209,6 +210,15 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
         opened.append(lane_of(body), [body], Stamp(body.end, 0.0, "boot", synced=True))
     opened.close()
     return path
+
+
+def kept(path: Path, *summaries: Summary) -> str:
+    """A store that holds these windows."""
+    opened, _ = open_durable(path, "gw", ["one"], Bounds(2**27, 0, 1_000.0, 2**27), lambda: "epoch")
+    for each in summaries:
+        opened.append(lane_of(each), [each], Stamp(each.end, 0.0, "boot", synced=True))
+    opened.close()
+    return str(path)
 
 
 LOW = ("--until-replenishment", "10d", "--demand-model", "none")
@@ -294,12 +304,29 @@ def test_numbers_that_are_none_are_usage(capsys: pytest.CaptureFixture[str], wor
     assert f"{words[0]}: expected" in capsys.readouterr().err
 
 
+def held(machine: str, currency: str, value: int, **points: PointSummary) -> Summary:
+    return Summary(machine, 0.0, HOUR, 1.0, points, CashPosition(currency, value, {"unit1": 1}))
+
+
 def test_amounts_of_two_currencies_have_no_sum(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    path = tmp_path / "store"
-    opened, _ = open_durable(path, "gw", ["one"], Bounds(2**27, 0, 1_000.0, 2**27), lambda: "epoch")
-    for machine, currency in (("A", "EUR"), ("B", "USD")):
-        body = Summary(machine, 0.0, HOUR, 1.0, {}, CashPosition(currency, 1_000, {"unit1": 1}))
-        opened.append(lane_of(body), [body], Stamp(HOUR, 0.0, "boot", synced=True))
-    opened.close()
-    assert main(["analyse", "--store", str(path), "--demand-model", "none"]) == 1
+    store = kept(tmp_path / "store", held("A", "EUR", 1_000), held("B", "USD", 1_000))
+    assert main(["analyse", "--store", store, "--demand-model", "none"]) == 1
     assert "EUR and USD, which have no sum" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("currency", "told"), [("EUR", "12,345.60 EUR"), ("JPY", "1,234,560 JPY"), ("KWD", "1,234.560 KWD")])
+def test_a_currency_has_its_own_minor_unit(capsys: pytest.CaptureFixture[str], tmp_path: Path, currency: str, told: str) -> None:
+    store = kept(tmp_path / "store", held("A", currency, 1_234_560))
+    assert main(["analyse", "--store", store, "--demand-model", "none", "--plot", str(tmp_path / "a.png")]) == 0
+    assert told in capsys.readouterr().out
+
+
+def test_time_in_which_nobody_knew_is_no_agreed_time(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    states = {"inService": 2_000.0, "outOfService": 1_000.0, "unknown": 600.0}
+    service = {"machine.service": PointSummary(n=1, last="inService", states=states)}
+    store = kept(tmp_path / "store", held("A", "EUR", 1_000, **service))
+    found = fleet_of(capsys, "--store", store, "--demand-model", "none")["availability"]
+    assert (found["agreed_s"] + found["unknown_s"], found["down_s"]) == (HOUR, 1_000.0)
+    assert found["unknown_s"] > 0
+    assert main(["analyse", "--store", store, "--demand-model", "none"]) == 0
+    assert "neither agreed time nor downtime" in capsys.readouterr().out

@@ -47,6 +47,16 @@ def test_a_hopper(echo: bool) -> None:
     assert line.run(5)["storage.unitHopper.replenishmentStatus"] == "empty"
 
 
+def test_a_hopper_without_level_sensors_says_nothing_of_its_level_but_that_it_is_empty() -> None:
+    hopper = Hopper("h", "cashDispenser", "unitHopper", twice=False)
+    level = "storage.unitHopper.replenishmentStatus"
+
+    def said(flags: int) -> object:
+        return hopper.said({cctalk.TEST: bytes((flags,)), cctalk.LEVELS: b"\x00"}).get(level)
+
+    assert [said(0), said(2), said(0)] == [None, "empty", "ok"]
+
+
 @pytest.mark.parametrize(
     ("flags", "device", "event", "action"),
     [

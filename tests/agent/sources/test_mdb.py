@@ -85,7 +85,8 @@ def test_a_full_cashbox_and_one_that_is_taken_out() -> None:
         ("CC*STATUS*TUBEJAM", "cashDispenser.device", "hardwareError", "clear"),
         ("CC*STATUS*FISHING", "cashDispenser.device", "potentialFraud", "maintenance"),
         ("SYS*DEVONLINE*BV", "cashAcceptor.device", "online", None),
-        ("SYS*DEVOFFLINE*CC", "cashDispenser.device", "powerOff", None),
+        ("SYS*DEVLOST*CC", "cashDispenser.device", "powerOff", None),
+        ("BV*DISPSTATUS*JAM", "cashAcceptor.device", "hardwareError", "clear"),
     ],
 )
 def test_states(line: str, point_: str, word: str, action: str | None) -> None:
@@ -103,6 +104,20 @@ def test_coins() -> None:
     assert values["storage.unitTube4.count"] == 31
     assert values["storage.unitTube5.replenishmentStatus"] == "empty"
     assert values["storage.unitHopper1.count"] == 20
+
+
+@pytest.mark.parametrize(("tube", "full"), [(1, "1"), (4, "8"), (16, "-32768")])
+def test_a_full_tube_is_told_by_the_bit_of_its_place(tube: int, full: str) -> None:
+    line = f"CC*TUBE*{tube}*1.00*80*{full}"
+    assert hear(driver(), line, line)[f"storage.unitTube{tube}.replenishmentStatus"] == "full"
+    assert hear(driver(), *[line.replace(f"*80*{full}", "*80*x")] * 2) == {}
+
+
+def test_the_recyclers_other_states_and_what_tells_nothing_are_known() -> None:
+    device = driver()
+    hear(device, "BV*DISPSTATUS*PAYOUTBUSY", "CC*TUBERR", "BV*DPC*OK", "BV*RECYCLECFG*FAIL", "BV*CFG*1*1985*1.00*2*44*1")
+    assert hear(device, "BV*STACKER*250*0", "BV*STACKER*250*0")["storage.unitCashbox.count"] == 250
+    assert device.counters() == {"garbageBytes": 0, "unknown": 0}
 
 
 def test_a_level_that_nobody_expects_counts_once_it_was_said_twice() -> None:
@@ -175,7 +190,7 @@ def test_what_breaks_in_the_world_shows_on_the_line() -> None:
     bus, device, shown = Bus(), driver(), {}
 
     def told(point_: str, value: object) -> bool:
-        until = bus.adapter.next_at + 70.0  # levels are told once a minute
+        until = bus.adapter.next_at + 70.0
         while shown.get(point_, "?") != value and bus.adapter.next_at < until:
             at, data = bus.report()
             shown.update((each.point, each.value) for each in device.hear("device", data, at, at))
