@@ -88,7 +88,7 @@ LOOK_ALIKES: Mapping[str, Mapping[str, float]] = {  # trouble -> what is so freq
     "dispenser_reset": {"dispenser_resets": 48.0, "link_losses": 6.0},
     "cleaning": {"cleanings": 24.0, "cleaning_fumes_share": 0.7},
     "brown_out": {"brown_outs": 48.0, "mains_failures": 6.0, "pc_hangs": 6.0},
-    "forgotten_cash": {"forgotten_cash_per_present": 0.02, "link_losses": 6.0, "pc_hangs": 3.0},
+    "forgotten_cash": {"forgotten_cash_per_present": 0.04, "link_losses": 6.0, "pc_hangs": 3.0},
     "rain": {"rains": 12.0, "dirty_readers": 2.0},
     "paint": {"paints": 12.0, "door_slams": 200.0},
     "exhaust": {"exhausts": 48.0, "lorries": 200.0},
