@@ -56,11 +56,12 @@ class Validator:
         self._joined = settings.joined
         self._wires = Wires(id003.decoder(), _speaker if settings.joined else None)
         self._last: Frame | None = None
+        self._status: Status | None = None  # the last that was told
 
     def begin(self) -> None:
         """A new life of the line."""
         self._wires.begin()
-        self._last = None
+        self._last = self._status = None
 
     def hear(self, side: Side, chunk: bytes, at: float, mono: float) -> Sequence[Reading]:
         """What the acceptor says."""
@@ -84,10 +85,10 @@ class Validator:
             return []  # an order of the controller has the same code: that a turn was missed shows at the next answer
         condition = CONDITIONS.get(status, Condition.WORKING)
         readings = self._acceptor.is_now(frozenset({condition}), at, mono, status in ESCROW)
-        code = before.code if before is not None else None
-        if status in CREDITS and code not in (Status.VEND_VALID, status):
+        last, self._status = self._status, status
+        if status in CREDITS and last not in (Status.VEND_VALID, status):
             readings += self._acceptor.accepted(at, mono)
-        elif status is Status.REJECTING and code != status:
+        elif status is Status.REJECTING and last is not status:
             readings += self._acceptor.rejected(at, mono)
         return readings
 

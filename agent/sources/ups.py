@@ -40,8 +40,8 @@ TOLERANCE = {
 }
 AWAY = {"silent": "powerOff", "missing": "noDevice"}
 OUTPUT_OFF = ("S", "D")  # modes: standby, shutdown
-BATTERY_WARNINGS = frozenset({0, 6})  # disconnected, overcharged
-OTHER_WARNINGS = frozenset({2, 8, 9, 10, 12, 13})  # site fault, overload, fan, emergency off, too hot, charger
+BATTERY_WARNINGS = frozenset({0, 6, 37, 55})  # disconnected, overcharged, a cell overcharged, to be replaced
+OTHER_WARNINGS = frozenset({2, 8, 9, 10, 11, 12, 13, 61})  # site, overload, fan, emergency off, no start, hot, charger, EEPROM
 
 
 @dataclass(frozen=True, kw_only=True)

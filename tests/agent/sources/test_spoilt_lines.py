@@ -46,7 +46,7 @@ def test_it_shows_the_truth_three_polls_after_the_noise(name: str, noise: str) -
 
     poll(5)
     assert shown[scene.point] == scene.truth
-    for _ in range(8):
+    for _ in range(5):
         scene.spoil = NOISES[noise](rng)
         poll(rng.randrange(1, 6))
         scene.turn()

@@ -94,7 +94,8 @@ def test_warnings() -> None:
     from agent.sources.ups import _of_mode, _of_warnings
 
     assert _of_warnings(frozenset({1, 7})) == {}
-    assert _of_warnings(frozenset({0}))[f"{P}.batteryStatus"] == "failure"
+    for battery in (0, 6, 37, 55):
+        assert _of_warnings(frozenset({battery}))[f"{P}.batteryStatus"] == "failure"
     assert _of_warnings(frozenset({9})) == {f"{P}.error.eventId": "hardware", f"{P}.error.action": "maintenance"}
     assert _of_mode("L") == _of_mode("B") == {}
     assert _of_mode("S") == _of_mode("D") == {f"{P}.powerOutStatus": "noPower"}
