@@ -32,7 +32,7 @@ class Outside:
 
     def restore(self, journal: Mapping[str, Mapping[str, Any]]) -> None:
         """Answer what an earlier run was asked and did not answer."""
-        if self.desk is not None and journal:
+        if self.desk is not None:
             self.desk.restore(journal, rooms.answered(self._running.settings()))
 
     def ask(self, token: bytes) -> None:

@@ -16,19 +16,21 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from msgspec import structs
 
-from agent.records import Body, EventClass, Reading, Severity, Value
+from agent.records import Body, EventClass, Quality, Reading, Severity, Value
 from agent.stages import Documents
 from agent.stages.calendar import Plan, Visit
 from agent.stages.cash import Cash, Cassette
-from agent.stages.clean import Clean, CleanSettings
+from agent.stages.clean import Clean, CleanSettings, Heard
+from agent.stages.evidence import Watch
 from agent.stages.judge import Judge
 from agent.stages.rules import Condition, Rule
 from agent.stages.score import Scores, Scoring
 from agent.stages.service import Service
+from agent.stages.tracks import CounterTrack, WordTrack
 from agent.stages.visits import Visits
 from agent.stages.windows import Windows
 
@@ -36,6 +38,9 @@ PAUSE = 120.0  # s without any Reading or tick: the process was suspended, and n
 LATEST = 1e11  # s since the epoch: no clock that is right shows the year 5138
 GAP = 31 * 86_400.0  # s without a word in a recorded session that are lived through; a longer gap is passed over
 BACK = 5.0  # s that a tick may lie before the newest one; beyond it the clock was set
+
+
+_GOOD = Quality.GOOD
 
 
 class Forwarded(StrEnum):
@@ -73,6 +78,29 @@ class _Deriving(Protocol):
     def shift(self, by: float) -> None: ...
 
 
+class _Same(NamedTuple):
+    """What the stages keep of one point whose words, or counts, nobody doubts."""
+
+    heard: Heard
+    watch: Watch
+    summed: WordTrack | CounterTrack
+
+
+def said_again(same: _Same, reading: Reading, at: float) -> bool:
+    """Take a Reading that says what its point said before, and is newer. False when it does not: then nothing is taken."""
+    heard, watch, summed = same
+    value = heard.value
+    if (
+        reading.value != value or at <= heard.at or watch.value != value or reading.value.__class__ is not value.__class__
+        or at < summed.at or heard.silent or watch.silenced
+        or reading.quality is not _GOOD or watch.reason or reading.reason
+    ):  # fmt: skip
+        return False
+    heard.at = watch.heard = summed.at = at
+    summed.n += 1
+    return True
+
+
 class Pipeline:
     """See the module. `feed` in the order of arrival, `tick` about once a second; neither ever blocks."""
 
@@ -90,6 +118,7 @@ class Pipeline:
             Service(settings.machine, settings.cassettes),
         )
         self._wanted: dict[str, tuple[_Deriving, ...]] = {}  # by point, who derives from it
+        self._same: dict[str, _Same | None] = {}  # by point, what is touched when it says the same again; None: too much
         self._scores = {scoring.name: Scores(settings.machine, scoring) for scoring in settings.scorings}
         self._saved_scores: dict[str, dict[str, Any]] = {}  # of models that are not attached yet
         self._forgotten: Documents = {}  # of models that were detached
@@ -103,6 +132,14 @@ class Pipeline:
         """What one Reading of this machine brings about."""
         out: list[Body] = []
         at = reading.at
+        same = self._same.get(reading.point)
+        if same is not None and self._now <= at < self._due and at < self._judge.due and said_again(same, reading, at):
+            self._now = at
+            self._windows.dirty.add(reading.point)
+            if self._scores:
+                for scores in self._scores.values():
+                    scores.feed(reading)
+            return out
         if not 0.0 <= at < LATEST:
             if self._now == -inf:
                 return out  # nobody knows what time it is
@@ -117,7 +154,15 @@ class Pipeline:
             if self._clean.news:
                 self._conclude(cleaned)
             self._take(cleaned, out)
+            if reading.point not in self._same and cleaned is reading:
+                self._same[reading.point] = self._kept(reading.point)
         return out
+
+    def _kept(self, point: str) -> _Same | None:
+        """What is touched when a point says the same again; None where more must be done then."""
+        heard, watch, summed = self._clean.track(point), self._judge.watch(point), self._windows.track(point)
+        simple = heard.plain and watch is not None and isinstance(summed, WordTrack | CounterTrack)
+        return _Same(heard, watch, summed) if simple and self._forwarded is not Forwarded.ALL else None  # type: ignore[arg-type]
 
     def tick(self, now: float) -> list[Body]:
         """What the passing of time brings about."""

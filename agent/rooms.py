@@ -73,6 +73,15 @@ def uplink(
     return opened[0] if len(opened) == 1 else FailOver(ways[0].name, opened, report, now, Choice(len(opened)))
 
 
+CARRIERS = ("mqtt", "coap")  # kinds of uplinks that send envelopes as they are
+
+
+def carrier(settings: Settings) -> str | None:
+    """The uplink that carries files to the platform: the first that sends envelopes, whichever way it goes."""
+    ways = settings.ways().items()
+    return next((name for name, each in ways if all(way.kind in CARRIERS for way in each)), None)
+
+
 def disk(settings: Settings) -> Store:
     """The store on disk. One that cannot be opened now but may be later does not keep the agent from watching.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
@@ -145,3 +147,12 @@ class Site:
             self.reader.media, self.reader.chip_power = "notPresent", "noCard"
             self.reader.captures += 1
         self.check_cash()
+
+
+@contextmanager
+def label(site: Site, kind: Kind, name: str, attack: str = "") -> Iterator[None]:
+    """A label that is visible from its first moment and lasts as long as the block."""
+    number = site.truth.begin(kind, name, site.now, attack)
+    site.truth.see(number, site.now)
+    yield
+    site.truth.end(number, site.now)

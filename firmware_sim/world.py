@@ -93,8 +93,9 @@ class World:
         return self.words() | self.numbers()
 
     def _only_fitted(self, values: dict[str, Value]) -> dict[str, Value]:
-        missing = self.site.params.not_fitted
-        return {name: value for name, value in values.items() if name not in missing} if missing else values
+        for name in self.site.params.not_fitted:
+            values.pop(name, None)
+        return values
 
     @property
     def truth(self) -> Sequence[Label]:

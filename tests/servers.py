@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -177,7 +177,10 @@ class Relay:
         self.port = 0
         self.swallow_up = False  # to the server
         self.swallow_down = False  # from the server
+        self.twice = False  # what comes from the server arrives two times; over datagrams what goes there, too
         self._carried = 0  # bytes to the server
+        self.swallowed = 0  # bytes in either direction
+        self._held: list[Callable[[], None]] | None = None  # what came from the server and waits
         self._moved = asyncio.Event()
 
     def silence(self) -> None:
@@ -188,18 +191,50 @@ class Relay:
         """What is sent from now on arrives."""
         self.swallow_up = self.swallow_down = False
 
+    def hold(self) -> None:
+        """What comes from the server waits."""
+        self._held = []
+
+    def release(self) -> None:
+        """What has waited arrives, late."""
+        waiting, self._held = self._held or [], None
+        for arrive in waiting:
+            arrive()
+
     async def carries(self, count: int) -> None:
         """Return when so many bytes more have gone to the server."""
         enough = self._carried + count
-        while self._carried < enough:
+        await self._until(lambda: self._carried >= enough)
+
+    async def swallows(self, beyond: int | None = None) -> int:
+        """Return when more was swallowed than until now, or than `beyond`; how much it is then."""
+        before = self.swallowed if beyond is None else beyond
+        await self._until(lambda: self.swallowed > before)
+        return self.swallowed
+
+    async def holds(self) -> None:
+        """Return when something waits."""
+        await self._until(lambda: bool(self._held))
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
             self._moved.clear()
             await self._moved.wait()
 
     def cut(self) -> None:
         """Break every connection."""
 
-    def carry(self, count: int) -> None:
-        self._carried += count
+    def carry(self, data: bytes, *, up: bool, arrive: Callable[[bytes], None]) -> None:
+        """Let some bytes arrive, or not."""
+        if self.swallow_up if up else self.swallow_down:
+            self.swallowed += len(data)
+        elif up:
+            self._carried += len(data)
+            arrive(data)
+        elif self._held is not None:
+            self._held.append(lambda: arrive(data))
+        else:
+            arrive(data)
         self._moved.set()
 
 
@@ -212,11 +247,17 @@ class TcpRelay(Relay):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> TcpRelay:
-        self._server = await asyncio.start_server(self._accept, HOST, 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        await self.open(HOST, 0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self, host: str, port: int) -> None:
+        self._server = await asyncio.start_server(self._accept, host, port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
         self._server.close()
         self.cut()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -239,12 +280,13 @@ class TcpRelay(Relay):
         await asyncio.gather(self._pump(reader, far_writer, up=True), self._pump(far_reader, writer, up=False))
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, up: bool) -> None:
+        def arrive(data: bytes) -> None:
+            if not writer.is_closing():
+                writer.write(data * 2 if self.twice and not up else data)
+
         with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
-                if self.swallow_up if up else self.swallow_down:
-                    continue
-                self.carry(len(data) if up else 0)
-                writer.write(data)
+                self.carry(data, up=up, arrive=arrive)
                 await writer.drain()
         writer.close()
         with contextlib.suppress(OSError):
@@ -254,40 +296,62 @@ class TcpRelay(Relay):
 class UdpRelay(Relay):
     """See `Relay`."""
 
-    async def __aenter__(self) -> UdpRelay:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, target: int) -> None:
+        super().__init__(target)
         self._far: dict[tuple[str, int], asyncio.DatagramTransport] = {}
-        self._near, _ = await self._loop.create_datagram_endpoint(lambda: _Near(self), local_addr=(HOST, 0))
-        self.port = self._near.get_extra_info("sockname")[1]
+        self._opening = asyncio.Lock()
+        self._near_end = _Near(self)
+
+    async def __aenter__(self) -> UdpRelay:
+        await self.open(HOST, 0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for transport in (self._near, *self._far.values()):
-            transport.abort()
+        await self.close()
+
+    async def open(self, host: str, port: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._near, _ = await self._loop.create_datagram_endpoint(lambda: self._near_end, local_addr=(host, port))
+        self.port = self._near.get_extra_info("sockname")[1]
+
+    async def close(self) -> None:
+        self._near.abort()
+        await asyncio.sleep(0)
+        await asyncio.gather(*self._near_end.tasks)
+        self.dial_again()
         await asyncio.sleep(0)
 
+    def dial_again(self) -> None:
+        """Every client has another address from here on, as after a modem's new connection."""
+        for transport in self._far.values():
+            transport.abort()
+        self._far.clear()
+
     async def up(self, data: bytes, client: tuple[str, int]) -> None:
-        if client not in self._far:
-            far, _ = await self._loop.create_datagram_endpoint(lambda: _Far(self, client), remote_addr=(HOST, self.target))
-            self._far[client] = far
-        if not self.swallow_up:
-            self.carry(len(data))
-            self._far[client].sendto(data)
+        async with self._opening:
+            if client not in self._far:
+                far, _ = await self._loop.create_datagram_endpoint(lambda: _Far(self, client), remote_addr=(HOST, self.target))
+                self._far[client] = far
+            far = self._far[client]
+        self.carry(data, up=True, arrive=lambda datagram: self._send(far.sendto, datagram))
 
     def down(self, data: bytes, client: tuple[str, int]) -> None:
-        if not self.swallow_down:
-            self._near.sendto(data, client)
+        self.carry(data, up=False, arrive=lambda datagram: self._send(lambda each: self._near.sendto(each, client), datagram))
+
+    def _send(self, send: Callable[[bytes], None], datagram: bytes) -> None:
+        for _ in range(2 if self.twice else 1):
+            send(datagram)
 
 
 class _Near(asyncio.DatagramProtocol):
     def __init__(self, relay: UdpRelay) -> None:
         self._relay = relay
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         task = asyncio.get_running_loop().create_task(self._relay.up(data, addr))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
 
 class _Far(asyncio.DatagramProtocol):

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import re
 import signal
+import ssl
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ import msgspec
 
 from agent.errors import EXIT_FAILED, EXIT_OK, AgentError
 from agent.receive.database import Database, clocks, open_database, restore
+from agent.receive.files import Files
 from agent.receive.intake import Intake
 from agent.receive.ledger import Account, Ledger
 from agent.receive.outfile import OutFile
@@ -50,6 +52,9 @@ def add_parser(subparsers: Any) -> None:
     coap = ways.add_parser("coap", help="listen as a CoAP server")
     coap.add_argument("--bind", type=address, default=("127.0.0.1", COAP_PORT), metavar="HOST:PORT", help="port 0: any free one")
     coap.add_argument("--oscore", type=Path, metavar="DIR", help="hear only who has a security context there, one a gateway")
+    coap.add_argument("--certificate", type=Path, metavar="FILE", help="listen as coaps+tcp:// and show this (PEM)")
+    coap.add_argument("--key", type=Path, metavar="FILE", help="of the certificate, when it is in another file")
+    coap.add_argument("--ca", type=Path, metavar="FILE", help="hear only who shows a certificate of these CAs (PEM)")
     mqtt = ways.add_parser("mqtt", help="subscribe at an MQTT broker")
     mqtt.add_argument("url", metavar="URL", help="mqtt:// or mqtts:// host[:port]")
     mqtt.add_argument(
@@ -65,6 +70,9 @@ def add_parser(subparsers: Any) -> None:
         kept = way.add_mutually_exclusive_group()
         kept.add_argument("--out", type=Path, metavar="FILE", help="write each envelope to it as a line of JSON, and continue it")
         kept.add_argument("--into", metavar="DATABASE", help="store each envelope once: sqlite:FILE or postgresql://HOST/NAME")
+        way.add_argument(
+            "--files", type=Path, metavar="DIR", help="put the backups that gateways send together there: DIR/GATEWAY/NAME"
+        )
         way.add_argument("--json", action="store_true", help="the account as one JSON object, on the last line")
         way.add_argument("--for", dest="duration", type=duration, metavar="DURATION", help="stop by itself, as in 90s or 2h")
         way.add_argument("--ready-file", type=Path, metavar="FILE", help="write the URL to it once ready to receive")
@@ -99,7 +107,8 @@ def run(args: argparse.Namespace) -> int:
         raise AgentError(f"--share {args.share}: give each receiver of the group a --client-id of its own, always the same")
     out = _database(args.into) if args.into else _open(args.out)
     try:
-        intake = _intake(out, getattr(args, "topic", ""))
+        files = Files(args.files, _say) if args.files is not None else None
+        intake = _intake(out, getattr(args, "topic", ""), files)
         failure = (_coap if args.way == "coap" else _mqtt)(args, intake)
         if failure:
             print(f"atm-agent: {failure}", file=sys.stderr)
@@ -159,9 +168,9 @@ def _open(path: Path | None) -> OutFile | None:
         raise AgentError(f"--out {path}: {error.strerror}; name a file that this user may write") from None
 
 
-def _intake(out: OutFile | Database | None, topic: str) -> Intake:
+def _intake(out: OutFile | Database | None, topic: str, files: Files | None) -> Intake:
     try:
-        return Intake(out, _say, time.time, Place(topic))
+        return Intake(out, _say, time.time, Place(topic), files)
     except ValueError as error:
         raise AgentError(f"--out {error}") from None
     except OSError as error:
@@ -177,6 +186,7 @@ def _coap(args: argparse.Namespace, intake: Intake) -> str:
     from agent.receive import coap
 
     host, port = args.bind
+    tls = _server_context(args)
     listening = False
 
     def ready(url: str) -> None:
@@ -191,7 +201,7 @@ def _coap(args: argparse.Namespace, intake: Intake) -> str:
             loop.add_signal_handler(number, stop.set)
         if args.duration is not None:
             loop.call_later(args.duration, stop.set)
-        await coap.serve(intake, host, port, ready, stop, args.oscore)
+        await coap.serve(intake, host, port, ready, stop, args.oscore, tls)
 
     try:
         asyncio.run(main())
@@ -204,6 +214,25 @@ def _coap(args: argparse.Namespace, intake: Intake) -> str:
     except ValueError as error:
         raise AgentError(f"--oscore {error}") from None
     return ""
+
+
+def _server_context(args: argparse.Namespace) -> ssl.SSLContext | None:
+    """Of coaps+tcp://; None: CoAP over UDP. Raises AgentError."""
+    if args.certificate is None:
+        if args.key or args.ca:
+            raise AgentError("--key, --ca: they go with --certificate, which makes it coaps+tcp://; give it, or leave them out")
+        return None
+    if args.oscore is not None:
+        raise AgentError("--oscore: it is for CoAP over UDP; leave it out, or --certificate")
+    from agent.receive.tls import server_context
+
+    try:
+        return server_context(args.certificate, args.key, args.ca)
+    except OSError as error:  # ssl.SSLError is one
+        why = error.strerror or getattr(error, "reason", None) or error
+        raise AgentError(
+            f"--certificate, --key, --ca: {why}; expected a PEM certificate, its unencrypted key, CAs in PEM"
+        ) from None
 
 
 def _announce(args: argparse.Namespace, url: str) -> None:

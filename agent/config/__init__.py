@@ -182,6 +182,14 @@ class _Configuration(Document):
             if word not in entry.words:
                 known = ", ".join(entry.words) or f"numbers ({entry.unit}) only"
                 self.note(path, f"{condition.point} has no word {word!r}; it has {known}")
+        numeric = next((test for test in NUMERIC if getattr(condition, test) is not None), None)
+        if numeric is not None and entry.words:
+            self.note(f"{path}.{numeric}", f"{condition.point} gives words ({', '.join(entry.words)}) and no number")
+        if condition.per is not None and point(condition.per) is None:
+            self.note(f"{path}.per", _no_such_point(condition.per))
+
+
+NUMERIC = ("above", "below", "grows", "rises", "falls", "swings", "above_usual", "below_usual", "overdue")
 
 
 def _no_such_point(name: str) -> str:

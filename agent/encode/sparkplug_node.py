@@ -19,6 +19,7 @@ NAMESPACE = "spBv1.0"
 REBIRTH = "Node Control/Rebirth"
 REQUEST = "Node Control/Request"
 BD_SEQ = "bdSeq"
+LONGEST = 1024  # characters of a text that a birth repeats; a longer one is told once, as data
 
 Told: TypeAlias = dict[str | None, list[Metric]]
 """Metrics by device; those of the node itself under None."""
@@ -34,6 +35,7 @@ class Node:
         self._seq = 0
         self._since = 0  # when this connection began: what is older is history (6.4.6)
         self._known: dict[str | None, dict[str, Metric]] = {None: {}}
+        self._aliases = 0  # given so far; each names one metric of the node or of one of its devices (6.4.6)
         self.takes_requests = False
 
     def topic(self, kind: str, device: str | None = None) -> str:
@@ -77,9 +79,14 @@ class Node:
                 messages.append(self._device_birth(device, now))
         for device, metrics in told.items():
             kind = "NDATA" if device is None else "DDATA"
-            messages.append(self._message(kind, device, [encode_metric(each, typed=False) for each in metrics], now))
+            messages.append(self._message(kind, device, [self._told(device, each) for each in metrics], now))
             self._remember(device, metrics)
         return messages
+
+    def _told(self, device: str | None, metric: Metric) -> bytes:
+        """A metric of data: its alias, which a birth has told, stands for its name."""
+        alias = self._known[device][metric.name].alias
+        return encode_metric(msgspec.structs.replace(metric, name="", alias=alias), typed=False)
 
     def _of(self, envelope: Envelope) -> list[Metric]:
         body = envelope.body
@@ -102,17 +109,24 @@ class Node:
         for metric in metrics:
             last = known.get(metric.name)
             if last is None or (metric.type and metric.type != last.type):
-                known[metric.name] = Metric(metric.name, metric.type or Type.DOUBLE, None)
+                alias = self._next_alias() if last is None else last.alias
+                known[metric.name] = Metric(metric.name, metric.type or Type.DOUBLE, None, alias=alias)
                 new = True
         return new
+
+    def _next_alias(self) -> int:
+        self._aliases += 1
+        return self._aliases
 
     def _remember(self, device: str | None, metrics: Sequence[Metric]) -> None:
         """For the next birth, which tells what is the case: of history it tells the names alone."""
         known = self._known[device]
         for metric in metrics:
-            kind = metric.type or known[metric.name].type
-            value = None if metric.historical else metric.value
-            known[metric.name] = Metric(metric.name, kind, value, None if metric.historical else metric.at, False, metric.quality)
+            last = known[metric.name]
+            is_long = isinstance(metric.value, str) and len(metric.value) > LONGEST
+            value = None if metric.historical or is_long else metric.value
+            at = None if metric.historical else metric.at
+            known[metric.name] = Metric(metric.name, metric.type or last.type, value, at, False, metric.quality, last.alias)
 
     def _device_birth(self, device: str, now: int) -> tuple[str, bytes]:
         return self._message("DBIRTH", device, self._state(device, now), now)

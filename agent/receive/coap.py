@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,18 @@ class _Inbox(aiocoap.resource.Resource):  # type: ignore[misc]  # aiocoap publis
 
 
 async def serve(
-    intake: Intake, host: str, port: int, ready: Callable[[str], None], stop: asyncio.Event, oscore: Path | None = None
+    intake: Intake,
+    host: str,
+    port: int,
+    ready: Callable[[str], None],
+    stop: asyncio.Event,
+    oscore: Path | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Take batches until told to stop. `ready` is given the URL, with the real port when `port` is 0.
 
-    With `oscore`, a directory of security contexts, nobody else is heard; raises ValueError when it is none.
+    With `oscore`, a directory of security contexts, nobody else is heard; raises ValueError when it is none. With `tls` it is
+    CoAP over TLS (RFC 8323), otherwise CoAP over UDP.
 
     Raises OSError when the address cannot be listened on, or when what came in cannot be written down.
     """
@@ -70,7 +78,7 @@ async def serve(
         failed.append(error)
         stop.set()
 
-    port = _bindable(host, port)
+    port = _bindable(host, port, socket.SOCK_STREAM if tls else socket.SOCK_DGRAM)
     site: Any = _Inbox(intake, fail)
     contexts: dict[str, Any] = {}
     if oscore is not None:
@@ -78,11 +86,13 @@ async def serve(
 
         contexts = open_contexts(oscore)
         site = Guarded(site, contexts)
-    context = await aiocoap.Context.create_server_context(site, bind=(host, port), transports=["udp6"])
+    context = await (_over_tls(site, host, port, tls) if tls else _over_udp(site, host, port))
     try:
-        ready(f"coap://{f'[{host}]' if ':' in host else host}:{port}")
+        ready(f"{'coaps+tcp' if tls else 'coap'}://{f'[{host}]' if ':' in host else host}:{port}")
         await stop.wait()
     finally:
+        if tls:
+            _forget_half_open(context)
         await context.shutdown()
         if contexts:
             from agent.receive.oscore import close_contexts  # noqa: PLC0415
@@ -92,12 +102,31 @@ async def serve(
         raise failed[0]
 
 
-def _bindable(host: str, port: int) -> int:
+async def _over_udp(site: Any, host: str, port: int) -> Any:
+    return await aiocoap.Context.create_server_context(site, bind=(host, port), transports=["udp6"])
+
+
+async def _over_tls(site: Any, host: str, port: int, tls: ssl.SSLContext) -> Any:
+    tls.set_alpn_protocols(["coap"])  # RFC 8323, 8.2
+    bind = (host, port - 1)  # aiocoap counts from CoAP's own port, and TLS has the one above it
+    return await aiocoap.Context.create_server_context(site, bind=bind, transports=["tlsserver"], _ssl_context=tls)
+
+
+def _forget_half_open(context: Any) -> None:
+    """Connections whose handshake is not over: aiocoap would say goodbye to them, and cannot."""
+    for interface in context.request_interfaces:
+        server = interface.token_interface
+        server._pool = {each for each in server._pool if each._transport is not None}  # noqa: SLF001  it has no door for this
+
+
+def _bindable(host: str, port: int, kind: socket.SocketKind) -> int:
     """A port that nobody listens on. aiocoap itself would share a busy one, and every second datagram would go elsewhere."""
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)[0]
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_PASSIVE)[0]
     except socket.gaierror as error:
         raise OSError(errno.EADDRNOTAVAIL, error.strerror) from None
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+    with socket.socket(family, kind) as probe:
+        if kind is socket.SOCK_STREAM:  # connections of an earlier receiver may still linger there
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(address)
         return int(probe.getsockname()[1])

@@ -76,9 +76,14 @@ class LearningModel(Loaded):
 AnyModel: TypeAlias = LoadedModel | LearningModel
 
 
-def load_any(path: Path, data: bytes, sha256: str, budget: float, perf_counter: Callable[[], float]) -> AnyModel:
-    """Load a model file of either kind and check it against its card. Raises ModelRefused."""
+def load_any(
+    path: Path, data: bytes, sha256: str, budget: float, perf_counter: Callable[[], float], *, of_table: bool = False
+) -> AnyModel:
+    """Load a model file of either kind and check it against its card. `of_table`: its features may be columns of a table, which
+    no pipeline makes. Raises ModelRefused."""
     session, card = opened(path, data)
+    if not card.learns and of_table and card.columns:
+        return checked(path, session, card, sha256, budget, perf_counter, parsed=())
     if not card.learns:
         return checked(path, session, card, sha256, budget, perf_counter)
     _check_shape(path, session, card)

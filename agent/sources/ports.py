@@ -147,7 +147,7 @@ def why_closed(port: str, path: str, error: Exception) -> LineLost:
     if number in _GONE:
         return LineLost(f"{shown} does not exist; {_others(path)}")
     if number in _DENIED:
-        return LineLost(f"{shown}: {denial(path)}", "denied")
+        return LineLost(f"{shown}: {sandboxed(path) if number == errno.EPERM else denial(path)}", "denied")
     if number in _BUSY:
         return LineLost(f"{shown} is in use{_holder(path)}: stop that program, or give this source another port", "busy")
     if number == errno.EIO:
@@ -216,6 +216,15 @@ def denial(path: str) -> str:
     if mode & 0o060 != 0o060 or state.st_gid == 0:
         return f"{who} (mode {mode:o}): give it to the group dialout with a udev rule, as docs/sources.md shows"
     return f"{who}: sudo usermod -aG {group} {user}, then start the agent again"
+
+
+def sandboxed(path: str) -> str:
+    """The owner would let this user in, and the cgroup of the unit does not: that is EPERM, and never EACCES."""
+    try:
+        kind = f"char-{os.major(os.stat(path).st_rdev)}"
+    except OSError:
+        kind = "char-MAJOR"
+    return f"the unit's sandbox does not name it: DeviceAllow={kind} rw in a drop-in (systemctl edit atm-agent), then start again"
 
 
 def _user(uid: int) -> str:

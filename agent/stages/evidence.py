@@ -154,8 +154,10 @@ class Growth(Sudden):
 
     def feed_per(self, value: Value, at: float, *, counts: bool) -> None:
         """A usable value of the counter that the growth is compared with."""
+        if not isinstance(value, _NUMBER):
+            return  # it goes on counting unheard, as the other one does
         last, self._last_per = self._last_per, value
-        if isinstance(last, _NUMBER) and isinstance(value, _NUMBER) and counts:
+        if isinstance(last, _NUMBER) and counts:
             self._per.add(growth(last, value), at)
 
     def _amount(self, last: Value, value: Value) -> float:
@@ -206,10 +208,11 @@ class Spread(Sudden):
         return self.tick(at, holds=holds)
 
     def tick(self, now: float, *, holds: bool) -> bool:
-        steps = self._steps
-        if steps and steps[0][0] <= now - self._over:
-            while steps and steps[0][0] <= now - self._over:
-                steps.popleft()
+        steps, low, high = self._steps, inf, -inf
+        while steps and steps[0][0] <= now - self._over:
+            _, lowest, highest = steps.popleft()
+            low, high = min(low, lowest), max(high, highest)
+        if low <= self._low or high >= self._high:  # what is forgotten was the lowest of all, or the highest
             self._low = min((step[1] for step in steps), default=inf)
             self._high = max((step[2] for step in steps), default=-inf)
         if self._last is None or not steps:

@@ -77,6 +77,10 @@ class Judge:
                     alarms += self._judge(instance, at)
         return alarms
 
+    def watch(self, point: str) -> Watch | None:
+        """What is kept of a point; None when there were too many before it."""
+        return self._watches.get(point)
+
     @staticmethod
     def _served(probe: Probe) -> list[Instance]:
         return [probe.instance] if probe.instance is not None else list(probe.family.instances.values())

@@ -83,7 +83,10 @@ class Probe:
             return self._set(holds=False, at=at, value=None) or self._timed
         news = self._missing or self._timed
         self._lost_at, self._missing = None, False
-        holds = self.test.feed(value, at, holds=self.holds_since is not None, counts=counts or self.counts_planned)
+        held = self.holds_since is not None
+        holds = self.test.feed(value, at, holds=held, counts=counts or self.counts_planned)
+        if not holds and not held:
+            return news
         return self._set(holds=holds, at=at, value=value) or news
 
     def compare(self, value: Value, at: float, *, counts: bool) -> None:

@@ -33,6 +33,7 @@ FIRST_WAIT = 1 / 8  # of the limit of an exchange: the third retransmission come
 TEXT = 120  # characters of a diagnostic payload that are worth repeating
 FRESH = 60.0  # s that a notification is fresh when it does not say so (RFC 7252, 5.10.5)
 LATE = 10.0  # s on top: then an observation is taken for forgotten, and made anew
+GONE = "the connection is gone"
 AGAIN = 5.0  # s before a request for observation that failed is made again
 
 
@@ -97,7 +98,7 @@ class Session:
         """Return, with the reason, when the connection is gone; a datagram link has no end that could be seen."""
         if isinstance(self._remote, Connection):
             await self._remote.lost.wait()
-            return "the connection is gone"
+            return GONE
         never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         return await never
 
@@ -194,6 +195,8 @@ class Session:
     async def _carry(self, message: Any) -> Any:
         if self.failed:
             raise Unreachable(self.failed)
+        if isinstance(self._remote, Connection) and self._remote.lost.is_set():
+            raise self._fail(GONE)
         message.remote = self._remote
         request = self._context.request(message, handle_blockwise=False)
         try:

@@ -10,8 +10,7 @@ from aiocoap.transports.tcp import TcpConnection
 from aiocoap.transports.tls import TLSClient
 
 from agent.errors import Unreachable
-from agent.uplinks import Refused
-from agent.uplinks.dial import connect
+from agent.uplinks.dial import connect, handshake_failed
 from agent.uplinks.endpoint import Endpoint
 
 
@@ -21,6 +20,10 @@ class Connection(TcpConnection):  # type: ignore[misc]  # aiocoap publishes no t
     def __init__(self, client: Any, log: Any, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(client, log, loop, is_server=False)
         self.lost = asyncio.Event()
+
+    def data_received(self, data: bytes) -> None:
+        if self._ctx._tokenmanager is not None:  # noqa: SLF001  the link was left: there is nobody any more to give it to
+            super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.set()
@@ -48,11 +51,7 @@ async def open_connection(context: Any, endpoint: Endpoint, tls: ssl.SSLContext,
     except TimeoutError:
         sock.close()
         raise Unreachable(f"{endpoint}: no answer to the TLS handshake within {limit:g} s") from None
-    except ssl.SSLCertVerificationError as error:
-        raise Refused(f"{endpoint}: its certificate: {error.verify_message}; check `ca`, the name, this clock") from None
-    except ssl.SSLError as error:
-        raise Refused(f"{endpoint}: TLS: {error.reason}; check port, certificate and key") from None
     except OSError as error:
-        raise Unreachable(f"{endpoint}: {error.strerror or 'closed'} during the TLS handshake") from None
+        raise handshake_failed(endpoint, error) from None
     clients[0]._pool[endpoint.host, endpoint.port] = connection  # noqa: SLF001  so that it is released with the context
     return connection

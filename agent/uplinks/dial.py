@@ -116,14 +116,20 @@ async def _secure(sock: socket.socket, tls: ssl.SSLContext, endpoint: Endpoint) 
         await _shake_hands(secured)
     except BaseException as error:
         (secured or sock).close()
-        if isinstance(error, ssl.SSLCertVerificationError):
-            raise Refused(f"{endpoint}: its certificate: {error.verify_message}; check `ca`, the name, this clock") from None
-        if isinstance(error, ssl.SSLError):
-            raise Refused(f"{endpoint}: TLS: {error.reason}; check port, certificate and key") from None
         if isinstance(error, OSError):
-            raise Unreachable(f"{endpoint}: {error.strerror or 'closed'} during the TLS handshake") from None
+            raise handshake_failed(endpoint, error) from None
         raise
     return secured
+
+
+def handshake_failed(endpoint: Endpoint, error: OSError) -> Unreachable:
+    """What a TLS handshake ended with: Refused when the two ends do not agree, Unreachable when one of them went away."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Refused(f"{endpoint}: its certificate: {error.verify_message}; check `ca`, the name, this clock")
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return Refused(f"{endpoint}: TLS: {error.reason}; check port, certificate and key")
+    why = "closed" if isinstance(error, ssl.SSLError) else error.strerror or "closed"
+    return Unreachable(f"{endpoint}: {why} during the TLS handshake")
 
 
 async def upgrade(sock: socket.socket, endpoint: Endpoint, limit: float) -> WebSocket:

@@ -24,7 +24,7 @@ BOUNDS = Bounds(32 * 1024 * 1024, 0, 7.0, 16 * 1024 * 1024)
 
 @pytest.fixture(params=["mqtt", "coap"])
 async def platform(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Platform]:
-    made = CoapPlatform("cbor") if request.param == "coap" else MqttPlatform(tmp_path, "5", "json")
+    made = CoapPlatform(tmp_path) if request.param == "coap" else MqttPlatform(tmp_path)
     async with made.open():
         yield made
 

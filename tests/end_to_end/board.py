@@ -6,6 +6,7 @@ It obeys docs/board-link.md: EVENTs are resent, the same bytes, until their ACK;
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import threading
@@ -86,3 +87,39 @@ class CountingBoard:
             return os.read(self._master, 4096) if readable else b""
         except OSError:
             return b""
+
+
+class Lines:
+    """A device that prints 20 numbers as a line of JSON, ten times a second, whoever listens."""
+
+    def __init__(self, link: Path) -> None:
+        self._link = link
+        self.said = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._live, name="lines")
+
+    def __enter__(self) -> Lines:
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        self._link.symlink_to(os.ttyname(self._slave))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hush()
+        self._link.unlink()
+        os.close(self._master)
+        os.close(self._slave)
+
+    def hush(self) -> None:
+        """Say nothing more."""
+        self._stop.set()
+        self._thread.join()
+
+    def _live(self) -> None:
+        while not self._stop.wait(0.1):
+            values = {f"c{index}": self.said + index / 100 for index in range(20)}
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._master, json.dumps(values).encode() + b"\n")
+                self.said += 1

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from agent.records import Reading, Summary
-from tests.end_to_end.board import CountingBoard
+from tests.end_to_end.board import CountingBoard, Lines
 from tests.end_to_end.site import Site, coap_uplink, free_udp_port, identities, mqtt_uplink, until
 from tests.servers import libcoap, mosquitto, running
 
@@ -54,11 +54,14 @@ def test_a_bad_line_loses_no_sense(site: Site, line: str) -> None:
 
 
 def test_a_kill_in_an_outage_costs_no_event_and_nothing_that_was_committed(site: Site) -> None:
-    """The platform is away; the agent is killed, twice; then the platform comes. Every EVENT of the board is there."""
+    """The platform goes away, the agent is killed twice, the platform comes back: it has what was committed, each once."""
     port = free_udp_port()
     config = site.configure([coap_uplink(port)])
+    platform = site.receiver("coap", "--bind", f"127.0.0.1:{port}")
     with CountingBoard(site.board, 120) as board:
         agent = site.agent(config)
+        until(lambda: counted(site), agent)
+        platform.stop(signal.SIGKILL)
         until(lambda: len(board.acknowledged) >= 40, agent)
         agent.stop(signal.SIGKILL)
         agent = site.agent(config)
@@ -69,8 +72,32 @@ def test_a_kill_in_an_outage_costs_no_event_and_nothing_that_was_committed(site:
         agent = site.agent(config)
         until(lambda: counted(site) >= set(range(120)), agent)
         assert agent.stop() == 0
-    assert committed <= identities(site.arrived())
-    assert identities(site.stored()) <= identities(site.arrived())
+    arrived = identities(site.arrived())
+    assert committed <= arrived
+    assert arrived == identities(site.stored())
+    assert len(arrived) == len(site.arrived()), "something was written down twice"
+
+
+def test_a_broker_that_is_away_through_a_kill_gets_everything_that_was_committed(site: Site) -> None:
+    """200 readings a second on a line, a boot without a broker, kill -9 in the middle, and then mosquitto is there."""
+    fields = {f"c{index}": {"point": f"auxiliaries.sensor.c{index}"} for index in range(20)}
+    lines = {"name": "lines", "kind": "lines", "machine": "ATM", "port": str(site.board), "fields": fields}
+    broker = mosquitto(site.room)
+    config = site.configure([mqtt_uplink(broker.port, unheard="keep", longest_pause="500ms")], sources=[lines])
+    with Lines(site.board) as device:
+        agent = site.agent(config)
+        until(lambda: device.said >= 20 and len(site.stored()) >= 200, agent)
+        agent.stop(signal.SIGKILL)
+        committed = identities(site.stored())
+        agent = site.agent(config)
+        until(lambda: len(site.stored()) >= len(committed) + 200, agent)
+        with running(broker):
+            site.receiver("mqtt", f"mqtt://127.0.0.1:{broker.port}")
+            device.hush()
+            until(lambda: committed <= identities(site.stored()) <= identities(site.arrived()), agent)
+            assert agent.stop() == 0
+            until(lambda: identities(site.stored()) <= identities(site.arrived()))
+    assert identities(site.arrived()) == identities(site.stored())
 
 
 def test_while_the_power_fails_nothing_waits_for_company(site: Site) -> None:

@@ -159,6 +159,16 @@ def test_an_ordinary_month_has_its_disturbances() -> None:
     assert all(label.end is not None for label in world.truth if label.start < world.now - 5 * 86_400)  # all is mended
 
 
+def test_what_looks_like_an_attack_happens_where_somebody_asks_for_it() -> None:
+    asked = ("rains", "paints", "exhausts", "constructions", "earthquakes", "software_updates")
+    world = World(seed=1, settings=dict.fromkeys(asked, 0.5))
+    world.run_to(world.start + 10 * 86_400)
+    told = {label.name for label in world.truth if label.kind == "disturbance"}
+    assert told >= {"rain", "paint", "exhaust", "construction", "earthquake", "softwareUpdate"}
+    assert not any(label.kind == "attack" for label in world.truth)
+    assert not told & {label.name for label in World(seed=1).truth}
+
+
 @pytest.mark.parametrize(
     ("scenario", "changes", "message"),
     [

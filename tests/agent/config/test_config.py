@@ -207,6 +207,8 @@ def test_words_of_yaml_1_1_stay_words(tmp_path: Path) -> None:
     [
         ("{point: auxiliaries.safeDor, is: open}", "did you mean auxiliaries.safeDoor?"),
         ("{point: auxiliaries.safeDoor, is: ajar}", "has no word 'ajar'; it has closed, open"),
+        ("{point: auxiliaries.safeDoor, above: 3}", "gives words (closed, open, locked, bolted, tampered) and no number"),
+        ("{point: transaction.count, grows: 3, per: transaction.cont, ratio: 1}", "did you mean transaction.count"),
         ("{point: auxiliaries.safeDoor}", "needs exactly one test"),
         ("{point: motion.tilt_deg, above: 5, below: 3}", "needs exactly one test"),
     ],

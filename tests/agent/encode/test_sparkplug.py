@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent.encode import Undecodable
 from agent.encode.sparkplug import Metric, Payload, Type, decode, encode, encode_metric, joined
@@ -103,8 +104,20 @@ def node(since: int = BEFORE) -> Node:
     return made
 
 
-def heard(messages: list[tuple[str, bytes]]) -> list[tuple[str, Payload]]:
-    return [(topic.removeprefix("spBv1.0/bank/"), decode(payload)) for topic, payload in messages]
+def heard(messages: list[tuple[str, bytes]], names: dict[int, str] | None = None) -> list[tuple[str, Payload]]:
+    """What a host makes of them: births tell names, data the aliases of births; `names` goes on with those of before."""
+    names = {} if names is None else names
+    out = []
+    for topic, payload in messages:
+        message = decode(payload)
+        if "BIRTH" in topic:
+            names.update((each.alias, each.name) for each in message.metrics if each.alias is not None)
+        elif "DATA" in topic:
+            assert not any(each.name for each in message.metrics)
+            named = (replace(each, name=names.get(each.alias or 0, ""), alias=None) for each in message.metrics)
+            message = replace(message, metrics=tuple(named))
+        out.append((topic.removeprefix("spBv1.0/bank/"), message))
+    return out
 
 
 def reading(position: int, value: Any, **more: Any) -> Any:
@@ -125,18 +138,45 @@ def test_the_death_certificate_has_the_number_of_the_connection_and_no_other() -
 
 
 def test_a_device_is_born_before_its_data_and_again_when_it_has_something_new() -> None:
-    made = node()
+    made, told_by = node(), dict[int, str]()
     made.births(BEFORE)
-    first = heard(made.data(made.metrics([alarm(1)]), BEFORE))
+    first = heard(made.data(made.metrics([alarm(1)]), BEFORE), told_by)
     assert [topic for topic, _ in first] == ["DBIRTH/gw-1/ATM-7", "DDATA/gw-1/ATM-7"]
     assert [topic for topic, _ in heard(made.data(made.metrics([alarm(2)]), BEFORE))] == ["DDATA/gw-1/ATM-7"]
-    third = heard(made.data(made.metrics([summary(1)]), BEFORE))
+    third = heard(made.data(made.metrics([summary(1)]), BEFORE), told_by)
     assert [topic for topic, _ in third] == ["DBIRTH/gw-1/ATM-7", "DDATA/gw-1/ATM-7"]
     names = {each.name for each in third[0][1].metrics}
     assert {each.name for each in third[1][1].metrics} <= names
     assert "alarm/black_box" in names
     assert all(each.type and each.at for each in third[0][1].metrics)
     assert not any(each.type for each in third[1][1].metrics)
+
+
+def test_every_metric_of_the_node_and_its_devices_has_an_alias_of_its_own_and_data_say_nothing_else() -> None:
+    """Sparkplug 3.0, 6.4.6: unique among all metrics of an edge node; and none for Node Control/Rebirth (6.4.19)."""
+    made = node()
+    born = made.births(BEFORE)
+    other = envelope("summaries", 2, replace(summary(2).body, machine="ATM-8"))
+    told = made.data(made.metrics([alarm(1), loss(2, "summaries", 3, 9), summary(1), other]), BEFORE)
+    births = [payload for topic, payload in heard([*born, *told]) if "BIRTH" in topic]
+    aliases = {(each.name, each.alias) for each in births[0].metrics}
+    assert aliases == {(BD_SEQ, None), (REBIRTH, None)}
+    given_to = [each.alias for birth in births[1:] for each in birth.metrics if each.name not in (BD_SEQ, REBIRTH)]
+    assert None not in given_to
+    assert len(set(given_to)) == len(given_to)
+    data = [decode(payload) for topic, payload in told if "DATA" in topic]
+    assert {(each.name, each.type) for message in data for each in message.metrics} == {("", 0)}
+    assert {each.alias for message in data for each in message.metrics} == {*given_to}
+    again = [payload for _, payload in heard(made.births(LATER))]
+    assert {each.alias for birth in again for each in birth.metrics} == {None, *given_to}
+
+
+def test_a_long_text_is_told_once_and_no_birth_repeats_it() -> None:
+    made = node()
+    made.data(made.metrics([alarm(1, text="x" * 2000)]), BEFORE)
+    _, birth = heard(made.births(BEFORE))
+    assert {each.name: each.value for each in birth[1].metrics}["alarm/black_box/record"] is None
+    assert len(made.births(BEFORE)[1][1]) < 500
 
 
 def test_the_gateways_own_records_are_the_nodes() -> None:

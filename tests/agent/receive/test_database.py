@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -15,11 +18,14 @@ from agent.errors import EXIT_FAILED, EXIT_OK
 from agent.receive.database import Database, clocks, open_database, restore
 from agent.receive.intake import Intake
 from agent.receive.ledger import Ledger
+from agent.receive.mqtt import Broker, Subscriber
 from agent.receive.outfile import kept
 from agent.receive.place import Place, topic_filter
 from agent.records import Envelope
+from agent.uplinks import mqtt
 from tests.agent.envelopes import alarm, loss, summary
-from tests.servers import postgres
+from tests.agent.receive.test_command import LIMIT, Receiver
+from tests.servers import HOST, mosquitto, postgres, running
 
 PLACE = ["atm", "gw-1", "alarms"]
 
@@ -145,6 +151,83 @@ def test_a_database_that_is_none_is_told_in_one_line(address: str, message: str,
     assert message in told
     assert len(told.splitlines()) == 1
     assert "geheim" not in told
+
+
+@contextlib.contextmanager
+def sharing(port: int, name: str, where: str) -> Iterator[None]:
+    """A receiver of the group `ingest`, in this process."""
+    ready, database = threading.Event(), open_database(where)
+    broker = Broker(HOST, port, name, "atm/+/+", share="ingest")
+    intake = Intake(database, lambda _: None, lambda: 1_760_000_100.0)
+    subscriber = Subscriber(intake, broker, lambda _: None, ready=ready.set, ended=lambda: None)
+    try:
+        subscriber.start()
+        assert ready.wait(LIMIT)
+        yield
+    finally:
+        subscriber.stop()
+        database.close()
+
+
+def stored(where: str) -> int:
+    database = open_database(where)
+    try:
+        return int(next(iter(database.rows("SELECT COUNT(*) FROM envelopes")))[0])
+    finally:
+        database.close()
+
+
+async def publish(port: int, gateway: str, positions: range) -> None:
+    """All of them, a message each, as an uplink does."""
+    settings = mqtt.Settings(f"mqtt://{HOST}:{port}", batch=1, ack_timeout=LIMIT)
+    async with mqtt.open_uplink("platform", gateway, settings) as link:
+        batch = [msgspec.structs.replace(alarm(position), gateway=gateway) for position in positions]
+        while batch:
+            accepted = {*(await link.send(batch)).accepted}
+            batch = [each for each in batch if each.position not in accepted]
+
+
+async def test_one_of_two_receivers_that_share_a_fleet_is_killed_and_everything_stands_there_once(
+    where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet = ["gw-1", "gw-2", "gw-3"]
+
+    async def all_publish(port: int, positions: range) -> None:
+        await asyncio.gather(*(publish(port, gateway, positions) for gateway in fleet))
+
+    with running(mosquitto(tmp_path)) as broker:
+        url = f"mqtt://{HOST}:{broker.port}"
+        arguments = ("mqtt", url, "--share", "ingest", "--client-id", "dies", "--into", where)
+        with sharing(broker.port, "lives", where):
+            dies = Receiver(tmp_path, *arguments)
+            dies.url()
+            await all_publish(broker.port, range(1, 31))
+            await eventually(lambda: stored(where) == 90)
+            dies.process.send_signal(signal.SIGSTOP)  # what it is given from here on it never acknowledges
+            await all_publish(broker.port, range(31, 61))
+            dies.kill()
+            await all_publish(broker.port, range(61, 91))
+            await asyncio.sleep(0.1)
+            assert main(["receive", "verify", where]) == EXIT_FAILED
+            assert stored(where) < 270
+            dies = Receiver(tmp_path, *arguments)
+            dies.url()
+            await eventually(lambda: stored(where) == 270)
+            dies.process.terminate()
+            dies.process.communicate(timeout=LIMIT)
+    capsys.readouterr()
+    assert main(["receive", "verify", where]) == EXIT_OK
+    said = capsys.readouterr().out
+    assert all(f"{gateway}: 90 envelopes" in said for gateway in fleet)
+    assert said.splitlines()[-1] == "complete"
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("it never came to that")
 
 
 def test_a_share_needs_a_session_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:

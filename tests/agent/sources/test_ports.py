@@ -132,6 +132,7 @@ def test_no_port_at_all(monkeypatch, tmp_path):
         (errno.EBUSY, "busy", "is in use"),
         (errno.EWOULDBLOCK, "busy", "stop that program"),
         (errno.EACCES, "denied", "docs/sources.md"),
+        (errno.EPERM, "denied", "DeviceAllow=char-"),
         (errno.EMFILE, "broken", "Too many open files"),
         (errno.ENOTTY, "broken", "no serial port"),
     ],

@@ -10,10 +10,13 @@ import pytest
 from tests.servers import program
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CA, certificates of it for localhost and for a gateway, and another CA."""
-    folder = tmp_path_factory.mktemp("tls")
+    folder = tmp_path_factory.getbasetemp() / "tls"
+    if folder.exists():  # made by another module that imports this
+        return folder
+    folder.mkdir()
 
     def openssl(*arguments: str) -> None:
         subprocess.run([program("openssl", "openssl"), *arguments], cwd=folder, check=True, capture_output=True)

@@ -4,36 +4,70 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+import importlib.util
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import aiocoap
+import aiocoap.credentials
 import msgspec
+import pytest
 
 from agent.encode import ENCODINGS, json
 from agent.encode.sparkplug import decode
+from agent.errors import Unreachable
 from agent.receive import coap as coap_receiver
 from agent.receive.intake import Intake
 from agent.receive.ledger import Account
 from agent.receive.mqtt import Broker, Subscriber
+from agent.receive.tls import server_context
 from agent.records import Alarm, Envelope, Summary
 from agent.uplinks import Uplink, coap, mqtt, sparkplug, thingsboard
 from tests.agent.envelopes import GATEWAY
-from tests.servers import HOST, Relay, TcpRelay, UdpRelay, free_port, mosquitto
+from tests.agent.uplinks.contexts import context
+from tests.servers import HOST, TcpRelay, UdpRelay, free_port, mosquitto
 
 MESSAGE_LIMIT = 100_000  # bytes that the broker takes in one message
 LIMIT = 5.0  # s for what must succeed
 SHORT = 0.6  # s for what must fail
+NAME = "localhost"  # of every platform; where it leads to is the platform's to say
+DTLS = importlib.util.find_spec("DTLSSocket") is not None
+PSK = "sesame-open-16by"
+
+
+class Clock:
+    """The running loop's clock, which can be put forward: a test of a timeout waits for no time to pass."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._loop = asyncio.get_running_loop()
+        time = self._loop.time
+        self._loop.time = lambda: time() + self._ahead  # type: ignore[method-assign]
+
+    def skip(self, seconds: float) -> None:
+        """So much time has passed."""
+        self._ahead += seconds
+
+    def close(self) -> None:
+        del self._loop.time
 
 
 class Platform:
     """What the conformance suite needs of a platform."""
 
-    relay: Relay
+    relay: TcpRelay | UdpRelay
+    says_status = True  # it is told how the link is
+    can_refuse = True  # it has a word for refusing one message
+    can_move = False  # an association outlives another address of the gateway
+    can_repeat = True  # somebody on the line could say its word twice
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.intake = Intake(None, self.lines.append, lambda: 0.0)
+        self.clock: Clock
+        self._address = HOST
 
     def uplink(self, **settings: Any) -> Uplink:
         """An uplink to this platform, over the relay."""
@@ -45,6 +79,42 @@ class Platform:
     async def stop(self) -> None:
         """Be gone, as a server that was switched off."""
 
+    def line(self) -> TcpRelay | UdpRelay:
+        """A line to it that can fail, not open yet."""
+        raise NotImplementedError
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[Platform]:
+        """The platform is there, and its name leads to the line."""
+        await self.start()
+        self.clock = Clock()
+        try:
+            with self._named():
+                async with self.line() as self.relay:
+                    yield self
+        finally:
+            await self.stop()
+            self.clock.close()
+
+    async def move(self, address: str) -> None:
+        """Be at another address from here on; the name leads there."""
+        await self.relay.close()
+        await self.relay.open(address, self.relay.port)
+        self._address = address
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        asked = socket.getaddrinfo
+
+        def answer(host: Any, port: Any, *more: Any, **named: Any) -> Any:
+            if host == NAME:
+                return [(socket.AF_INET, named.get("type", socket.SOCK_STREAM), 0, "", (self._address, port))]
+            return asked(host, port, *more, **named)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(socket, "getaddrinfo", answer)
+            yield
+
     async def account(self, received: int) -> Account:
         """The account once so many envelopes have come, or when they do not."""
         for _ in range(500):
@@ -54,37 +124,65 @@ class Platform:
             await asyncio.sleep(0.01)
         return self.intake.account()
 
+    async def gives_up(self, work: Awaitable[Any]) -> Unreachable:
+        """The error of what hangs on a line that swallows, once its time is over."""
+        working = asyncio.ensure_future(work)
+        try:
+            await self.relay.swallows()
+            self.clock.skip(LIMIT)
+            with pytest.raises(Unreachable) as caught:
+                await working
+        finally:
+            working.cancel()
+        return caught.value
+
 
 class MqttPlatform(Platform):
     """mosquitto, and our subscriber behind it."""
 
     topic = "atm/+/+"
 
-    def __init__(self, folder: Path, protocol: str, encoding: str) -> None:
+    def __init__(self, folder: Path, scheme: str = "mqtt", certificates: Path | None = None, **settings: Any) -> None:
         super().__init__()
-        self._settings = {"protocol": protocol, "encoding": encoding}
-        limits = f"message_size_limit {MESSAGE_LIMIT}"
-        self._server = mosquitto(folder, "allow_anonymous true", limits, "persistence false")
-        self._subscriber: Subscriber | None = None
+        self.can_refuse = settings.get("protocol") != "3.1.1"
+        self.can_repeat = not scheme.endswith("s") or scheme == "ws"
+        self._scheme, self._settings, self._subscriber = scheme, settings, None
+        lines = ["allow_anonymous true", f"message_size_limit {MESSAGE_LIMIT}", "persistence false"]
+        self._door = free_port()
+        if scheme != "mqtt":  # a listener of its own; our subscriber has the plain one
+            lines += [f"listener {self._door} {HOST}", "socket_domain ipv4"]
+        if scheme.startswith("ws"):
+            lines.append("protocol websockets")
+        if scheme in ("mqtts", "wss"):
+            assert certificates is not None
+            pairs = {"cafile": "ca.pem", "certfile": "localhost.pem", "keyfile": "localhost.key"}
+            lines += [f"{key} {certificates}/{name}" for key, name in pairs.items()]
+            lines.append("require_certificate true")
+            mine = {"ca": "ca.pem", "certificate": "gw-1.pem", "key": "gw-1.key"}
+            self._settings |= {key: certificates / name for key, name in mine.items()}
+        self._server = mosquitto(folder, *lines)
+        self._port = self._server.port
+        if scheme == "mqtt":
+            self._door = self._port
+        self._server.port = self._door  # the one to wait for
+
+    def url(self) -> str:
+        """Of the relay."""
+        return f"{self._scheme}://{NAME}:{self.relay.port}" + ("/mqtt" if self._scheme.startswith("ws") else "")
 
     def uplink(self, **settings: Any) -> Uplink:
-        url = f"mqtt://{HOST}:{self.relay.port}"
-        return mqtt.open_uplink("platform", GATEWAY, mqtt.Settings(url, **{"ack_timeout": LIMIT, **self._settings, **settings}))
+        return mqtt.open_uplink(
+            "platform", GATEWAY, mqtt.Settings(self.url(), **{"ack_timeout": LIMIT, **self._settings, **settings})
+        )
 
-    @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[Platform]:
-        await self.start()
-        try:
-            async with TcpRelay(self._server.port) as self.relay:
-                yield self
-        finally:
-            await self.stop()
+    def line(self) -> TcpRelay:
+        return TcpRelay(self._door)
 
     async def start(self) -> None:
         await asyncio.to_thread(self._server.start)
         ready = asyncio.Event()
         loop = asyncio.get_running_loop()
-        broker = Broker(HOST, self._server.port, "receiver", self.topic)
+        broker = Broker(HOST, self._port, "receiver", self.topic)
         self._subscriber = Subscriber(
             self.taker(), broker, self.lines.append, ready=lambda: loop.call_soon_threadsafe(ready.set), ended=lambda: None
         )
@@ -105,9 +203,6 @@ class MqttPlatform(Platform):
 
 class Translated(MqttPlatform):
     """mosquitto, and a platform that is told in its own words: what they say of each record is put together again."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, "5", "json")
 
     def taker(self) -> Any:
         return self
@@ -138,29 +233,38 @@ class SparkplugPlatform(Translated):
 
     topic = "spBv1.0/#"
 
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._names: dict[int, str] = {}  # by alias
+
     def uplink(self, **settings: Any) -> Uplink:
         given = {"ack_timeout": LIMIT, "group": "bank", **settings}
-        return sparkplug.open_uplink("platform", GATEWAY, sparkplug.Settings(f"mqtt://{HOST}:{self.relay.port}", **given))
+        return sparkplug.open_uplink("platform", GATEWAY, sparkplug.Settings(self.url(), **given))
 
     def records(self, payload: bytes, place: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         if place[2] in ("NBIRTH", "NDEATH"):
             self.lines.append(f"link  {place[3]}: {'up' if place[2] == 'NBIRTH' else 'down'}")
         values: dict[str, Any] = {}
-        for metric in decode(payload).metrics if place[2] == "DDATA" else ():
-            values[metric.name] = metric.value
-            if metric.name.endswith("/position"):  # the last one of its record
-                yield place[4], values
-                values = {}
+        for metric in decode(payload).metrics:
+            if place[2].endswith("BIRTH") and metric.alias is not None:
+                self._names[metric.alias] = metric.name
+            elif place[2] == "DDATA":
+                name = self._names[metric.alias or 0]
+                values[name] = metric.value
+                if name.endswith("/position"):  # the last one of its record
+                    yield place[4], values
+                    values = {}
 
 
 class ThingsboardPlatform(Translated):
     """Its transport."""
 
     topic = "v1/gateway/telemetry"
+    says_status = False  # it has no word for it
 
     def uplink(self, **settings: Any) -> Uplink:
         given = {"ack_timeout": LIMIT, **settings}
-        return thingsboard.open_uplink("platform", GATEWAY, thingsboard.Settings(f"mqtt://{HOST}:{self.relay.port}", **given))
+        return thingsboard.open_uplink("platform", GATEWAY, thingsboard.Settings(self.url(), **given))
 
     def records(self, payload: bytes, place: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         for machine, entries in msgspec.json.decode(payload).items():
@@ -169,32 +273,65 @@ class ThingsboardPlatform(Translated):
 
 
 class CoapPlatform(Platform):
-    """Our own CoAP server."""
+    """Our own CoAP server: over UDP, there also with OSCORE, over TLS, and over DTLS where its library is installed."""
 
-    def __init__(self, encoding: str) -> None:
+    def __init__(self, folder: Path, way: str = "coap", certificates: Path | None = None, **settings: Any) -> None:
         super().__init__()
-        self._settings = {"encoding": encoding}
+        self._way, self._settings = way, settings
+        self.can_repeat = self.can_move = way in ("coap", "oscore")
         self._port = free_port()
         self._task: asyncio.Task[None] | None = None
+        self._contexts: Path | None = None
+        self._certificates = certificates
+        if way == "oscore":
+            self._contexts = context(folder / "contexts" / GATEWAY, "01", "").parent
+            self._settings["oscore"] = context(folder / "mine", "", "01")
+        elif way == "coaps+tcp":
+            assert certificates is not None
+            mine = {"ca": "ca.pem", "certificate": "gw-1.pem", "key": "gw-1.key"}
+            self._settings |= {key: certificates / name for key, name in mine.items()}
+        elif way == "coaps":
+            self._settings["psk_file"] = folder / "psk"
+            self._settings["psk_file"].write_text(PSK)
 
     def uplink(self, **settings: Any) -> Uplink:
-        url = f"coap://{HOST}:{self.relay.port}/atm"
+        scheme = "coap" if self._way == "oscore" else self._way
+        url = f"{scheme}://{NAME}:{self.relay.port}/atm"
         return coap.open_uplink("platform", GATEWAY, coap.Settings(url, **{"ack_timeout": LIMIT, **self._settings, **settings}))
 
-    @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[Platform]:
-        await self.start()
-        try:
-            async with UdpRelay(self._port) as self.relay:
-                yield self
-        finally:
-            await self.stop()
+    def line(self) -> TcpRelay | UdpRelay:
+        return TcpRelay(self._port) if self._way == "coaps+tcp" else UdpRelay(self._port)
 
     async def start(self) -> None:
         ready = asyncio.Event()
         self._stop = asyncio.Event()
-        self._task = asyncio.create_task(coap_receiver.serve(self.intake, HOST, self._port, lambda _: ready.set(), self._stop))
+        self._task = asyncio.create_task(self._serve(lambda _: ready.set()))
         await ready.wait()
+
+    async def _serve(self, ready: Callable[[str], None]) -> None:
+        if self._way == "coaps":
+            await self._serve_dtls(ready)
+            return
+        tls, files = None, self._certificates
+        if self._way == "coaps+tcp" and files is not None:
+            tls = server_context(files / "localhost.pem", files / "localhost.key", files / "ca.pem")
+        await coap_receiver.serve(self.intake, HOST, self._port, ready, self._stop, self._contexts, tls)
+
+    async def _serve_dtls(self, ready: Callable[[str], None]) -> None:
+        """aiocoap's own DTLS server, which `receive` does not offer: it is for trying things out."""
+        credentials = aiocoap.credentials.CredentialsMap()
+        credentials.load_from_dict({f":{GATEWAY}": {"dtls": {"client-identity": GATEWAY.encode(), "psk": PSK.encode()}}})
+        server = await aiocoap.Context.create_server_context(
+            coap_receiver._Inbox(self.intake, lambda _: None),
+            bind=(HOST, self._port - 1),  # aiocoap counts from CoAP's own port
+            transports=["tinydtls_server"],
+            server_credentials=credentials,
+        )
+        try:
+            ready("")
+            await self._stop.wait()
+        finally:
+            await server.shutdown()
 
     async def stop(self) -> None:
         if self._task is not None:

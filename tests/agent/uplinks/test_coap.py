@@ -316,7 +316,7 @@ async def test_coaps_with_a_pre_shared_key(tmp_path: Path) -> None:
     file.write_text(f"{KEY}\n")
     batch = [summary(position) for position in range(1, 11)]
     with running(libcoap(tmp_path, "-d", "100", "-k", KEY)) as server:
-        link = uplink(server.port + 1, scheme="coaps", psk_file=file)
+        link = uplink(server.port + 1, scheme="coaps", psk_file=file, batch_bytes=512 * 1024)
         if not DTLS:
             with pytest.raises(ConfigError, match=r"uplink platform: url: .*\[dtls\]"):
                 async with link:

@@ -20,9 +20,9 @@ from agent.uplinks import Refused, coap
 from agent.uplinks.coap import CoapUplink, Settings
 from tests.agent.envelopes import GATEWAY, alarm, summary
 from tests.agent.uplinks.certificates import certificates
+from tests.agent.uplinks.contexts import context
 from tests.agent.uplinks.platforms import LIMIT, SHORT
 from tests.agent.uplinks.test_coap import peer
-from tests.agent.uplinks.test_oscore import context
 from tests.servers import HOST, Server, TcpRelay, UdpRelay, free_port, libcoap, running
 
 assert certificates

@@ -228,8 +228,7 @@ async def test_a_puback_about_the_payload_rejects_a_single_envelope(reason: int)
 
 async def test_a_puback_for_another_message_acknowledges_nothing() -> None:
     stray = bytes.fromhex("40 02 00 63")  # of packet 99
-    async with scripted_broker(CONNACK, STATUS_TAKEN, stray) as port, uplink(port) as link:
-        link._session._ack_timeout = SHORT  # type: ignore[union-attr]
+    async with scripted_broker(CONNACK, STATUS_TAKEN, stray) as port, uplink(port, ack_timeout=SHORT) as link:
         with pytest.raises(Unreachable, match="no PUBACK"):
             await link.send([alarm(1)])
 

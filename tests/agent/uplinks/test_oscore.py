@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -22,19 +21,9 @@ from agent.uplinks import Refused, coap
 from agent.uplinks.coap import CoapUplink, Settings
 from agent.uplinks.oscore import Security
 from tests.agent.envelopes import GATEWAY, alarm, summary
+from tests.agent.uplinks.contexts import SECRET, context
 from tests.agent.uplinks.platforms import LIMIT, SHORT
 from tests.servers import HOST, UdpRelay, free_port, libcoap, running
-
-SECRET = "0102030405060708090a0b0c0d0e0f10"  # RFC 8613, C.1
-SALT = "9e7ca92223786340"
-
-
-def context(folder: Path, sender: str, recipient: str, secret: str = SECRET) -> Path:
-    """A security context on disk, as docs/platform-link.md shows it."""
-    folder.mkdir(parents=True)
-    (folder / "settings.json").write_text(json.dumps({"sender-id_hex": sender, "recipient-id_hex": recipient}))
-    (folder / "secret.json").write_text(json.dumps({"secret_hex": secret, "salt_hex": SALT}))
-    return folder
 
 
 def test_the_keys_of_the_standard(tmp_path: Path) -> None:
@@ -135,9 +124,7 @@ async def test_the_address_of_the_gateway_may_change(tmp_path: Path, receiver: R
         link._endpoint = link._endpoint._replace(port=relay.port)
         async with link:
             assert (await link.send([alarm(1)])).accepted == (1,)
-            for far in relay._far.values():
-                far.abort()
-            relay._far.clear()  # the modem has dialled again: another address from here on
+            relay.dial_again()
             assert (await link.send([alarm(2)])).accepted == (2,)
 
 

@@ -1,4 +1,4 @@
-"""Other people's servers: NATS with its MQTT port, mosquitto restarted and with a quota, and black holes in front of each."""
+"""Other people's servers: NATS with its MQTT port, mosquitto restarted and full, libcoap, and black holes in front of each."""
 
 from __future__ import annotations
 
@@ -14,21 +14,28 @@ import pytest
 from agent.encode import ENCODINGS
 from agent.errors import Unreachable
 from agent.forward import Arrivals, Link, Plan, forward
+from agent.receive.intake import Intake
+from agent.receive.mqtt import Broker, Subscriber
 from agent.records import Envelope, Receipt
-from agent.uplinks import Uplink, coap, mqtt
+from agent.uplinks import Refused, Uplink, coap, mqtt
 from tests.agent.envelopes import GATEWAY, alarm, summary
 from tests.agent.test_forward import Outbox
-from tests.agent.uplinks.platforms import LIMIT, SHORT
+from tests.agent.uplinks.certificates import certificates
+from tests.agent.uplinks.platforms import LIMIT, SHORT, Clock
 from tests.agent.uplinks.test_mqtt import Listener
 from tests.servers import HOST, Server, TcpRelay, UdpRelay, libcoap, mosquitto, nats, running
+
+assert certificates  # a fixture
 
 
 def over_mqtt(port: int, **settings: Any) -> Uplink:
     return mqtt.open_uplink("platform", GATEWAY, mqtt.Settings(f"mqtt://{HOST}:{port}", **{"ack_timeout": LIMIT, **settings}))
 
 
-def over_coap(port: int, **settings: Any) -> Uplink:
-    return coap.open_uplink("platform", GATEWAY, coap.Settings(f"coap://{HOST}:{port}/atm", **{"ack_timeout": LIMIT, **settings}))
+def over_coap(port: int, url: str = "", **settings: Any) -> Uplink:
+    return coap.open_uplink(
+        "platform", GATEWAY, coap.Settings(url or f"coap://{HOST}:{port}/atm", **{"ack_timeout": LIMIT, **settings})
+    )
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -87,55 +94,112 @@ async def test_a_broker_that_was_restarted_gets_what_it_had_not_acknowledged(tmp
             assert (await link.send([alarm(3)], lambda: False)).accepted == (3,)
 
 
-async def test_a_quota_of_the_broker_keeps_everything(tmp_path: Path) -> None:
-    """A full queue of a subscriber that is away: mosquitto takes the message, and says 0x97 where it can say anything."""
+@contextlib.asynccontextmanager
+async def receiving(port: int) -> AsyncIterator[Intake]:
+    """A subscriber with a session that outlives it."""
+    ready, loop = asyncio.Event(), asyncio.get_running_loop()
+    intake = Intake(None, lambda _: None, lambda: 0.0)
+    broker = Broker(HOST, port, "receiver", "atm/+/+")
+    subscriber = Subscriber(
+        intake, broker, lambda _: None, ready=lambda: loop.call_soon_threadsafe(ready.set), ended=lambda: None
+    )
+    await asyncio.to_thread(subscriber.start)
+    try:
+        async with asyncio.timeout(LIMIT):
+            await ready.wait()
+        yield intake
+    finally:
+        await asyncio.to_thread(subscriber.stop)
+
+
+async def test_a_broker_that_is_full_says_later_and_takes_everything_once_there_is_room(tmp_path: Path) -> None:
+    """mosquitto ends the link of whoever gives it more than its memory_limit holds. Nothing of that is lost."""
+    batch = [alarm(position, text="x" * 2000) for position in range(1, 181)]
+    accepted: set[int] = set()
+    limits = ("allow_anonymous true", "memory_limit 400000", "max_queued_messages 0")
+    with running(mosquitto(tmp_path, *limits)) as server:
+        async with receiving(server.port):
+            pass  # it was there, so the broker queues for it
+        link = over_mqtt(server.port, batch=1)
+
+        async def send() -> None:
+            async with link:
+                while len(accepted) < len(batch):
+                    waiting = [each for each in batch if each.position not in accepted]
+                    accepted.update((await link.send(waiting, lambda: False)).accepted)
+
+        with pytest.raises(Unreachable) as caught:
+            await send()
+        assert not isinstance(caught.value, Refused)
+        assert 0 < len(accepted) < len(batch)
+        async with receiving(server.port) as intake:
+            await until(lambda: intake.account().received >= len(accepted))
+            await send()
+            await until(lambda: intake.account().received == len(batch))
+            assert intake.account().missing == 0
+
+
+async def test_what_a_broker_drops_for_a_receiver_that_is_away_is_named_by_the_account(tmp_path: Path) -> None:
+    """mosquitto acknowledges what its max_queued_messages does not hold, and drops it. No gateway can know; a receiver does."""
     with running(mosquitto(tmp_path, "allow_anonymous true", "max_queued_messages 2", "max_inflight_messages 1")) as server:
+        async with receiving(server.port):
+            pass
         async with over_mqtt(server.port, batch=1, window=8) as link:
-            accepted: set[int] = set()
-            with contextlib.suppress(Unreachable):
-                while len(accepted) < 20:
-                    waiting = [alarm(position) for position in range(1, 21) if position not in accepted]
-                    accepted |= {*(await link.send(waiting, lambda: False)).accepted}
-            assert accepted <= {*range(1, 21)}
+            assert len((await link.send([alarm(position) for position in range(1, 21)], lambda: False)).accepted) == 20
+            async with receiving(server.port) as intake:
+                await until(lambda: intake.account().received > 0)
+                while not intake.account().streams or intake.account().streams[0].highest < 21:
+                    await link.send([alarm(21)], lambda: False)
+                    await asyncio.sleep(0.01)
+                account = intake.account()
+    assert account.missing == 21 - account.received > 10
+    assert account.streams[0].holes[-1][1] == 20
 
 
-# Black holes -----------------------------------------------------------------------------------------------------------
+# Black holes, in front of servers that are not in the conformance suite -------------------------------------------------
 
 
 @contextlib.asynccontextmanager
-async def line_to(kind: str, folder: Path) -> AsyncIterator[tuple[Any, Uplink]]:
-    server = mosquitto(folder) if kind.startswith("mqtt") else libcoap(folder, "-d", "100")
-    with running(server):
-        async with TcpRelay(server.port) if kind.startswith("mqtt") else UdpRelay(server.port) as relay:
-            made = {
-                "mqtt5": over_mqtt,
-                "mqtt3": lambda port, **more: over_mqtt(port, protocol="3.1.1", **more),
-                "coap": over_coap,
+async def line_to(kind: str, folder: Path, files: Path) -> AsyncIterator[tuple[TcpRelay | UdpRelay, Uplink]]:
+    tls = ("-c", f"{files}/localhost.pem", "-j", f"{files}/localhost.key", "-C", f"{files}/ca.pem")
+    with running(nats(folder) if kind == "nats" else libcoap(folder, "-d", "100", *tls)) as server:
+        async with UdpRelay(server.port) if kind == "libcoap" else TcpRelay(server.port + (kind == "libcoap-tls")) as relay:
+            mine = {"ca": files / "ca.pem", "certificate": files / "gw-1.pem", "key": files / "gw-1.key"}
+            uplinks: dict[str, Callable[[], Uplink]] = {
+                "nats": lambda: over_mqtt(relay.port, protocol="3.1.1"),
+                "libcoap": lambda: over_coap(relay.port),
+                "libcoap-tls": lambda: over_coap(relay.port, f"coaps+tcp://localhost:{relay.port}/atm", **mine),
             }
-            yield relay, made[kind](relay.port, ack_timeout=SHORT)
+            yield relay, uplinks[kind]()
 
 
-@pytest.mark.parametrize("kind", ["mqtt5", "mqtt3", "coap"])
-@pytest.mark.parametrize("swallowed", ["swallow_up", "swallow_down"])
+@pytest.mark.parametrize("kind", ["nats", "libcoap", "libcoap-tls"])
 async def test_a_black_hole_settles_nothing_and_once_it_is_gone_everything_is_delivered(
-    tmp_path: Path, kind: str, swallowed: str
+    tmp_path: Path, certificates: Path, kind: str
 ) -> None:
-    outbox, arrivals = Outbox(), Arrivals()
+    outbox, arrivals, clock = Outbox(), Arrivals(), Clock()
     outbox.put(*(summary(position) for position in range(1, 41)))
-    async with line_to(kind, tmp_path) as (relay, uplink):
+    async with line_to(kind, tmp_path, certificates) as (relay, uplink):
         link = Link("platform", lambda _: None, asyncio.get_running_loop().time)
         plan = Plan(batch=10, first_pause=0.01, longest_pause=0.05)
-        setattr(relay, swallowed, True)  # it accepts bytes, and says nothing
+        relay.swallow_up = True  # it accepts bytes, and says nothing
         task = asyncio.create_task(forward(uplink, outbox, arrivals, link, plan, Random(1)))
         try:
+            seen = await relay.swallows()
+            clock.skip(LIMIT)
             await until(lambda: link.word == "down")
+            relay.swallow_up, relay.swallow_down = False, True
+            clock.skip(LIMIT)
+            await relay.swallows(seen)
+            clock.skip(LIMIT)
             assert outbox.settled == []
-            assert len(outbox.waiting["summaries"]) == 40
             relay.heal()
+            clock.skip(LIMIT)
             await until(lambda: not outbox.waiting["summaries"])
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            clock.close()
     assert sorted({position for _, receipt in outbox.settled for position in receipt.accepted}) == list(range(1, 41))
 
 

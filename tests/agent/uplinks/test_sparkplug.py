@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from agent.encode.sparkplug import Metric, Payload, Type, decode, encode
 from agent.encode.sparkplug_node import REBIRTH, REQUEST
@@ -43,6 +44,7 @@ class Host:
     def __init__(self, port: int) -> None:
         self._port = port
         self.raw: list[tuple[str, str]] = []
+        self._names: dict[int, str] = {}
         self.publish("spBv1.0/ready", b"!", retain=True)
         self._listener = Listener(port, "spBv1.0/#", "%q %r %t %x")
 
@@ -56,7 +58,15 @@ class Host:
             _, _, topic, payload = (await self._listener.line()).split(" ")
             if "CMD" not in topic and "STATE" not in topic:
                 self.raw.append((topic, payload))
-                return topic.removeprefix("spBv1.0/bank/"), decode(bytes.fromhex(payload))
+                return topic.removeprefix("spBv1.0/bank/"), self._named(topic, decode(bytes.fromhex(payload)))
+
+    def _named(self, topic: str, message: Payload) -> Payload:
+        """Data with the names that births have told for their aliases."""
+        if "BIRTH" in topic:
+            self._names |= {each.alias: each.name for each in message.metrics if each.alias is not None}
+        if "DATA" not in topic:
+            return message
+        return replace(message, metrics=tuple(replace(each, name=self._names[each.alias or 0]) for each in message.metrics))
 
     async def topics(self, count: int) -> list[str]:
         return [(await self.next())[0] for _ in range(count)]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -30,15 +27,6 @@ from models.attack_risk.worlds import Group, Kind, draw
 from tests.models.attack_risk.test_additive import random_rows
 
 FILE = HERE / "attack_risk.onnx"
-
-# run by each of two interpreters over the same rows
-ANSWERS = """
-import sys, numpy, onnxruntime
-session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
-rows = numpy.load(sys.argv[2])
-numpy.savez(sys.argv[3], *session.run(["score", "classes", "contributions"], {"features": rows}))
-print(onnxruntime.__version__)
-"""
 
 
 async def test_the_release_vouches_for_it() -> None:
@@ -78,21 +66,6 @@ def onnx_session() -> object:
     import onnxruntime
 
     return onnxruntime.InferenceSession(FILE.read_bytes(), providers=["CPUExecutionProvider"])
-
-
-@pytest.mark.skipif("OTHER_PYTHON" not in os.environ, reason="name an interpreter with another onnxruntime in OTHER_PYTHON")
-def test_parity_with_another_runtime(tmp_path: Path) -> None:
-    """python3 -m venv /tmp/other && /tmp/other/bin/pip install onnxruntime==1.20.1, then OTHER_PYTHON=/tmp/other/bin/python."""
-    np.save(tmp_path / "rows.npy", random_rows(10_000, 8))
-    found = {}
-    for name, python in (("here", sys.executable), ("there", os.environ["OTHER_PYTHON"])):
-        out = tmp_path / f"{name}.npz"
-        words = [python, "-c", ANSWERS, str(FILE), str(tmp_path / "rows.npy"), str(out)]
-        version = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-        found[name] = (version, [np.load(out)[key] for key in np.load(out).files])
-    assert found["here"][0] != found["there"][0], "both interpreters have the same onnxruntime"
-    for ours, theirs in zip(found["here"][1], found["there"][1], strict=True):
-        assert np.abs(ours - theirs).max() <= 1e-5
 
 
 def seen(kind: Kind, scenario: str, count: int) -> list[Watched]:
