@@ -15,7 +15,7 @@ import pytest
 from agent.records import Reading
 from agent.sources import Source
 from agent.vocabulary import fault, point
-from tests.agent.sources.rigs import BoardRig, GpioRig, ServerRig
+from tests.agent.sources.rigs import BoardRig, GpioRig, LoopRig, ServerRig
 from tests.agent.sources.rigs_lines import (
     CctalkRig,
     CctalkTapRig,
@@ -30,7 +30,7 @@ from tests.agent.sources.rigs_lines import (
 from tests.agent.sources.rigs_notes import CcnetRig, EbdsRig, Id003Rig
 from tests.agent.sources.rigs_services import ServicesRig
 
-pytestmark = pytest.mark.usefixtures("nothing_leaks")
+pytestmark = [pytest.mark.usefixtures("nothing_leaks"), pytest.mark.filterwarnings("ignore::gpiozero.SPISoftwareFallback")]
 
 STATE = "gateway.source.board"
 
@@ -43,6 +43,7 @@ RIGS = {
     "cctalk_tap": CctalkTapRig,
     "ebds": EbdsRig,
     "gpio": GpioRig,
+    "gpio_loops": LoopRig,
     "id003": Id003Rig,
     "lcdm": LcdmRig,
     "lcdm_tap": LcdmTapRig,
@@ -53,7 +54,7 @@ RIGS = {
     "ups": UpsRig,
     "xfs4iot": ServicesRig,
 }
-SPEAKING = [name for name in RIGS if name not in ("gpio", "xfs4iot")]
+SPEAKING = [name for name in RIGS if name not in ("gpio", "gpio_loops", "xfs4iot")]
 ON_A_PORT = [name for name in RIGS if name not in ("board_behind_a_server", "xfs4iot")]
 LISTENING = ["ccnet", "cctalk_tap", "ebds", "id003", "lcdm_tap", "lines", "mdb", "nmea"]
 
