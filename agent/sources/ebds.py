@@ -72,6 +72,11 @@ class Validator:
         self._counting: Reply | None = None  # what was said twice
         self._note = False  # a note is inside
 
+    @property
+    def identity(self) -> str:
+        """The model and the revision that each of its replies names."""
+        return f"model {self._model[0]:02X}, revision {self._model[1]:02X}" if self._model else ""
+
     def begin(self) -> None:
         """A new life of the line."""
         self._wires.begin()

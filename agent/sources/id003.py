@@ -9,6 +9,7 @@ from typing import Literal
 from agent.records import Reading
 from agent.sources import Context
 from agent.sources.acceptor import Acceptor, AcceptorSettings, Condition, Wires
+from agent.sources.exchange import spoken
 from agent.sources.ports import Parity
 from agent.sources.tap import Side, TapSource
 from agent.wire import id003
@@ -51,6 +52,7 @@ class Validator:
 
     def __init__(self, context: Context, settings: Settings) -> None:
         self.frames = 0
+        self.identity = ""  # as its controller has asked for it
         self._unknown = 0
         self._acceptor = Acceptor(context, settings.unit)
         self._joined = settings.joined
@@ -79,6 +81,8 @@ class Validator:
         before, self._last = self._last, frame
         if frame.code not in _STATUS or frame.code in NO_STATUS:
             self._unknown += frame.code not in _KNOWN
+            if frame.code == id003.Command.VERSION and frame.data:
+                self.identity = spoken(frame.data)
             return []
         status = Status(frame.code)
         if self._joined and status not in ANSWERS and frame != before:

@@ -282,6 +282,15 @@ def test_an_order_of_the_controller_is_no_state_of_the_acceptor():
     assert said["storage.unit1.replenishmentStatus"] == "full"
 
 
+def test_who_an_acceptor_is_can_be_overheard():
+    device = id003.Validator(Context("notes", "atm-1", "gw-1", lambda: NOW), id003.Settings(port="/dev/ttyUSB0"))
+    device.hear("device", id003_wire.encode(id003_wire.Frame(0x88, b"ID3 V1.2")), NOW, 0.0)
+    assert device.identity == "ID3 V1.2"
+    other = ccnet.Validator(Context("notes", "atm-1", "gw-1", lambda: NOW), ccnet.Settings(port="/dev/ttyUSB0"))
+    other.hear("device", ccnet_wire.encode(ccnet_wire.Frame(0x53, b"M-RU1357      21KC20003001" + bytes(7))), NOW, 0.0)
+    assert other.identity == "SM-RU1357 21KC20003001"
+
+
 def test_an_acceptor_that_does_not_know_its_stacker_yet_says_so():
     said = _heard("id003", False, (0.0, id003_wire.encode(id003_wire.Frame(0x1B))))
     assert said["cashAcceptor.device"] == "starting"

@@ -129,6 +129,7 @@ async def test_it_gives_what_the_device_says(rig):
 
 IDENTITIES = {
     "cctalk": "SIM HOPPER 1.0",
+    "ebds": "model 54, revision 15",
     "lcdm": "Puloon LCDM-1000, ROM O16T",
     "modbus": "unit 1 (xy-md02)",
     "ups": "SIMULATED UPS600 V1.0",
@@ -136,7 +137,7 @@ IDENTITIES = {
 
 
 @pytest.mark.parametrize(("rig", "identity"), IDENTITIES.items(), indirect=["rig"])
-async def test_a_device_that_is_asked_says_who_it_is(rig, identity):
+async def test_a_device_that_is_asked_or_always_tells_says_who_it_is(rig, identity):
     source = rig.source()
     async with followed(source) as listener:
         await listener.until(STATE, "ok", say=again(rig, 1))
