@@ -144,15 +144,17 @@ class Ups:
             f"{power}.batteryRuntime_s": battery.runtime_s if battery else None,
         }
         values: dict[str, Value] = {name: value for name, value in volts.items() if value is not None}  # else it has none
-        off = status.shutdown or (status.output_v or 0.0) < OUTPUT_LEAST
+        known = status.shutdown or status.output_v is not None
+        off = known and (status.shutdown or (status.output_v or 0.0) < OUTPUT_LEAST)
         values |= {
             f"{power}.device": "hardwareError" if status.failed else "online",
             f"{power}.powerInStatus": "noPower" if status.utility_fail else "powering",
-            f"{power}.powerOutStatus": "noPower" if off else "powering",
             f"{power}.batteryStatus": _battery_status(status, battery),
             "auxiliaries.UPS.low": "true" if status.battery_low else "false",
             "auxiliaries.UPS.powering": "true" if status.utility_fail and not off else "false",
         }
+        if known:
+            values[f"{power}.powerOutStatus"] = "noPower" if off else "powering"
         if status.utility_fail:
             values[f"{power}.batteryChargingStatus"] = "notCharging" if off else "discharging"
         elif battery is not None:
