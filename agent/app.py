@@ -194,7 +194,7 @@ class Agent:
                 self._self.say(f"gateway.uplink.{way}", word)
 
         on_request = self._asked if self._settings.control.keys else None
-        return rooms.uplink(ways, self._gateway, report, time.monotonic, on_request)
+        return rooms.uplink(ways, self._gateway, report, time.monotonic, self._clock.now, on_request)
 
     def _asked(self, token: bytes) -> None:
         self._outside.ask(token)

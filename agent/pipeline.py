@@ -41,6 +41,7 @@ BACK = 5.0  # s that a tick may lie before the newest one; beyond it the clock w
 
 
 _GOOD = Quality.GOOD
+_NEW: Any = object()  # is no value
 
 
 class Forwarded(StrEnum):
@@ -79,26 +80,13 @@ class _Deriving(Protocol):
 
 
 class _Same(NamedTuple):
-    """What the stages keep of one point whose words, or counts, nobody doubts."""
+    """What is touched when a point says the same again: a word, or a count, that every stage has and nobody doubts."""
 
+    value: Value
+    kind: type
     heard: Heard
     watch: Watch
     summed: WordTrack | CounterTrack
-
-
-def said_again(same: _Same, reading: Reading, at: float) -> bool:
-    """Take a Reading that says what its point said before, and is newer. False when it does not: then nothing is taken."""
-    heard, watch, summed = same
-    value = heard.value
-    if (
-        reading.value != value or at <= heard.at or watch.value != value or reading.value.__class__ is not value.__class__
-        or at < summed.at or heard.silent or watch.silenced
-        or reading.quality is not _GOOD or watch.reason or reading.reason
-    ):  # fmt: skip
-        return False
-    heard.at = watch.heard = summed.at = at
-    summed.n += 1
-    return True
 
 
 class Pipeline:
@@ -118,7 +106,7 @@ class Pipeline:
             Service(settings.machine, settings.cassettes),
         )
         self._wanted: dict[str, tuple[_Deriving, ...]] = {}  # by point, who derives from it
-        self._same: dict[str, _Same | None] = {}  # by point, what is touched when it says the same again; None: too much
+        self._same: dict[str, _Same | None] = {}  # by point; None: more is to be done than to touch it
         self._scores = {scoring.name: Scores(settings.machine, scoring) for scoring in settings.scorings}
         self._saved_scores: dict[str, dict[str, Any]] = {}  # of models that are not attached yet
         self._forgotten: Documents = {}  # of models that were detached
@@ -131,15 +119,20 @@ class Pipeline:
     def feed(self, reading: Reading) -> list[Body]:
         """What one Reading of this machine brings about."""
         out: list[Body] = []
-        at = reading.at
-        same = self._same.get(reading.point)
-        if same is not None and self._now <= at < self._due and at < self._judge.due and said_again(same, reading, at):
-            self._now = at
-            self._windows.dirty.add(reading.point)
-            if self._scores:
-                for scores in self._scores.values():
-                    scores.feed(reading)
-            return out
+        point, at = reading.point, reading.at
+        same = self._same.get(point)
+        if same is not None and self._now <= at < self._due and at < self._judge.due:
+            value, kind, heard, watch, summed = same
+            if (
+                reading.value == value and heard.at < at and reading.value.__class__ is kind and not watch.silenced
+                and reading.quality is _GOOD and not reading.reason
+            ):  # fmt: skip
+                self._now = heard.at = watch.heard = summed.at = at
+                summed.n += 1
+                self._windows.dirty.add(point)
+                if self._scores:
+                    self._show_scores(reading)
+                return out
         if not 0.0 <= at < LATEST:
             if self._now == -inf:
                 return out  # nobody knows what time it is
@@ -151,18 +144,22 @@ class Pipeline:
             self._now = at
         cleaned = self._clean.feed(reading)
         if cleaned is not None:
-            if self._clean.news:
+            if self._clean.news and self._wanted.get(point, _NEW):
                 self._conclude(cleaned)
             self._take(cleaned, out)
-            if reading.point not in self._same and cleaned is reading:
-                self._same[reading.point] = self._kept(reading.point)
+            if self._same.get(point, _NEW) is not None:
+                self._same[point] = self._kept(cleaned)
         return out
 
-    def _kept(self, point: str) -> _Same | None:
-        """What is touched when a point says the same again; None where more must be done then."""
+    def _kept(self, reading: Reading) -> _Same | None:
+        """What is touched when a point says the same again; None where that is never enough."""
+        point, value = reading.point, reading.value
         heard, watch, summed = self._clean.track(point), self._judge.watch(point), self._windows.track(point)
-        simple = heard.plain and watch is not None and isinstance(summed, WordTrack | CounterTrack)
-        return _Same(heard, watch, summed) if simple and self._forwarded is not Forwarded.ALL else None  # type: ignore[arg-type]
+        simple = heard.plain and watch is not None and self._forwarded is not Forwarded.ALL
+        if not simple or not isinstance(summed, WordTrack | CounterTrack):
+            return None
+        sure = value is not None and value == heard.value == summed.last and reading.quality is _GOOD and not reading.reason
+        return _Same(value if sure else _NEW, value.__class__, heard, watch, summed)  # type: ignore[arg-type]
 
     def tick(self, now: float) -> list[Body]:
         """What the passing of time brings about."""
@@ -188,10 +185,14 @@ class Pipeline:
         if alarms:
             out += alarms
         self._windows.feed(reading)
-        for scores in self._scores.values():
-            scores.feed(reading)
+        if self._scores:
+            self._show_scores(reading)
         if self._forwarded is not Forwarded.NONE and self._is_forwarded(reading):
             out.append(reading)
+
+    def _show_scores(self, reading: Reading) -> None:
+        for scores in self._scores.values():
+            scores.feed(reading)
 
     def _is_forwarded(self, reading: Reading) -> bool:
         if self._forwarded is Forwarded.ALL:
@@ -227,6 +228,7 @@ class Pipeline:
             self._close_windows(now, out)
         if now >= self._clean.due:
             for reading in self._clean.tick(now):
+                self._same.pop(reading.point, None)
                 self._conclude(reading)
                 self._take(reading, out)
         for stage in self._deriving:
@@ -249,6 +251,7 @@ class Pipeline:
         if reading.point == "machine.visit":
             out += self._judge.visit(reading.at, planned=reading.value == "planned")
         self._derived[reading.point] = reading.value
+        self._same.pop(reading.point, None)
         self._conclude(reading, maker)
         self._take(reading, out)
 

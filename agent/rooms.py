@@ -25,7 +25,7 @@ from agent.store.late import LateStore
 from agent.store.opening import STATE, open_durable, open_memory
 from agent.store.room import Bounds
 from agent.store.writer import NO_UPLINK
-from agent.uplinks import UPLINKS, Asked, Uplink
+from agent.uplinks import UPLINKS, Asked, Timed, Uplink
 from agent.uplinks.failover import Choice, FailOver
 
 log = logging.getLogger(__name__)
@@ -58,9 +58,11 @@ def uplink(
     gateway: str,
     report: Callable[[str, str], None],
     now: Callable[[], float],
+    wall: Callable[[], float],
     on_request: Callable[[bytes], None] | None,
 ) -> Uplink:
-    """An uplink, not connected yet, together with those that stand in for it. `report` is told which way carries.
+    """An uplink, not connected yet, together with those that stand in for it. `report` is told which way carries; `now` is a
+    monotonic clock, `wall` tells seconds since the epoch.
 
     `on_request` is given what the platform asks for, over whichever way; None: nothing is listened to.
     """
@@ -68,6 +70,8 @@ def uplink(
     for each in opened:
         if isinstance(each, Asked):
             each.on_request = on_request
+        if isinstance(each, Timed):
+            each.now = wall
     return opened[0] if len(opened) == 1 else FailOver(ways[0].name, opened, report, now, Choice(len(opened)))
 
 

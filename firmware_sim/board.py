@@ -163,13 +163,13 @@ class Board:
         """What the inputs of the board show, broken wires and stuck sensors included."""
         wiring = self.world.site.board
         if wiring.stuck or wiring.cut:
-            words |= {name: self._raw[name] for name in wiring.stuck if name in self._raw}
+            words = words | {name: self._raw[name] for name in wiring.stuck if name in self._raw}
             words |= {name: CUT_LOOP.get(name) for name in wiring.cut if name in words}
         return words
 
     def _look(self, now: float) -> None:
         raw = self._sensed(self.world.words())
-        if raw == self._raw:
+        if raw is self._raw or raw == self._raw:
             return
         for name, word in raw.items():
             if word == self._raw[name]:

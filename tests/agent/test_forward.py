@@ -55,6 +55,12 @@ class Outbox:
             raise error
         return self.waiting[lane][:limit]
 
+    async def first(self, uplink: str, lanes: Sequence[str], limit: int, max_bytes: int) -> list[Envelope]:
+        for lane in lanes:
+            if found := await self.read(uplink, lane, limit, max_bytes):
+                return found
+        return []
+
     async def settle(self, uplink: str, lane: str, epoch: str, receipt: Receipt) -> None:
         self.settled.append((lane, receipt))
         named = {*receipt.accepted, *receipt.rejected}
@@ -474,7 +480,7 @@ async def test_progress_can_be_watched(life: Life) -> None:
 
 async def test_a_count_tells_even_those_who_ask_late() -> None:
     count = Count()
-    waiting = asyncio.create_task(count.beyond(1))
+    waiting = count.beyond(1)
     count.add()
     await asyncio.sleep(0)
     assert not waiting.done()

@@ -235,3 +235,19 @@ def test_what_is_mistaken_for_an_attack_is_not_told_as_one(name: str) -> None:
 def test_the_attack_itself_is_told(name: str) -> None:
     row = TRAPS[name]
     assert row.attack in {alarm.attack for alarm in attacks_told(row, row.real, seed=1)}
+
+
+def test_a_battery_that_was_run_down_is_not_worn() -> None:
+    """An aged battery carries the machine through twenty minutes without mains, and rests low for hours afterwards."""
+    world = World("normal_week", 1, NOBODY, settings={**QUIET, "ups_health": 0.5}, start=MONDAY)
+
+    def failure() -> Script:
+        world.site.power.fail()
+        yield 1_200.0
+        world.site.power.come_back()
+
+    world.site.play(failure(), world.start + 31 * HOUR)
+    life = lived(world, RULES, sample=150.0, until=world.start + 39 * HOUR)
+    told = {alarm.rule for alarm in life.alarms}
+    assert {"mainsFailure", "batteryLow"} <= told
+    assert "batteryWorn" not in told
