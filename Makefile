@@ -5,14 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bundle fuzz lock clean help
+.PHONY: demo test check parity bundle fuzz lock clean help
 
 help:
 	@echo "make demo [ARGS='--seconds 30 --json']  a simulated cash machine, the agent, an outage, an attack"
 	@echo "make test [ARGS='-k store']             all tests, against real servers"
 	@echo "make check                              lint, types, layers"
-	@echo "make bundle                             a tarball that installs the agent without internet"
-	@echo "make fuzz [FUZZ_SECONDS=30]             every codec, with what a line may bring"
+	@echo "make parity [OTHER_RUNTIME=1.20.1]      every model on another onnxruntime, in a scratch environment"
+	@echo "make bundle [KEY=release.key]           a tarball that installs the agent without internet, signed if wanted"
+	@echo "make fuzz [FUZZ_SECONDS=30]             every codec, with what a line may bring: about eight minutes, then it ends"
 
 demo: $(VENV)/run.done
 	@$(BIN)/atm-agent demo $(ARGS)
@@ -27,10 +28,21 @@ check: $(VENV)/dev.done
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bundle: $(VENV)/run.done
-	$(BIN)/python systemd/bundle.py
+# The models answer the same on another runtime of the supported range. Its environment is no part of the lock file.
+OTHER_RUNTIME ?= 1.20.1
+OTHER := build/onnxruntime-$(OTHER_RUNTIME)
+parity: $(VENV)/dev.done $(OTHER)/done
+	OTHER_PYTHON=$(CURDIR)/$(OTHER)/bin/python $(BIN)/python -m pytest tests/models/test_other_runtime.py -rP --no-header $(ARGS)
 
-# Every codec for a while, each as long as FUZZ_SECONDS. Atheris is no part of the lock file: only this needs it.
+$(OTHER)/done:
+	$(PYTHON) -m venv $(OTHER)
+	$(OTHER)/bin/pip install --quiet --only-binary :all: onnxruntime==$(OTHER_RUNTIME)
+	@touch $@
+
+bundle: $(VENV)/run.done
+	$(BIN)/python systemd/bundle.py $(if $(KEY),--key $(KEY))
+
+# Every codec for a while, each as long as FUZZ_SECONDS and a few to begin: fourteen are about eight minutes. Atheris is no part of the lock file: only this needs it.
 FUZZ_SECONDS ?= 30
 FUZZ := board cobs id003 ccnet ebds megatec modbus cctalk lcdm nmea mdb text pins xfs4iot
 fuzz: $(VENV)/dev.done

@@ -21,29 +21,29 @@ from typing import Any
 
 from agent import __version__, rooms, watchdog
 from agent.audit import Audit
-from agent.change import NOTHING, Change, change
 from agent.clock import Clock
 from agent.config.file import ConfigurationFile
 from agent.config.settings import Settings, SourceSettings, UplinkSettings
-from agent.control.desk import TABLE as REQUESTED
-from agent.errors import EXIT_OK, AgentError, ConfigError, StoreUnavailable
-from agent.forward import LONGEST_BATCH, REFUSED, Arrivals, Link, Plan, forward
+from agent.control import TABLE as REQUESTED
+from agent.errors import EXIT_OK, AgentError, ConfigError
+from agent.forward import LONGEST_BATCH, REFUSED, Arrivals, Link, Outbox, Plan, forward
 from agent.ingest import SOURCES_TABLE, Ingest
 from agent.local import LocalSocket, Told
-from agent.metrics import exposition
+from agent.outgoing import LANE as BACKUP
+from agent.outgoing import Outgoing, outgoing_of
 from agent.outside import Outside
-from agent.pipeline import Pipeline
 from agent.power import PowerWatch
 from agent.quiet import Quiet
 from agent.records import Body, Stamp
-from agent.requests import Running
+from agent.reload import MODELS, Parts, Reload
+from agent.running import Running
 from agent.scorers import Scorers
 from agent.scrape import Page, ScrapeServer
 from agent.selfwatch import SelfWatch
 from agent.sources import Context, Source
 from agent.stages.calendar import Visit
 from agent.status import StatusSocket
-from agent.store.notes import overlaid
+from agent.store import LANES
 from agent.store.writer import Writer
 from agent.tasks import Tasks
 from agent.telling import document
@@ -57,8 +57,6 @@ CLOCK_STEP = 2.0  # s by which the wall clock may run apart from the monotonic o
 DRAIN = 5.0  # s that a link which is up gets at the end, to take what is left
 STORE_STUCK = 60.0  # s that one write may take before systemd should act; SD cards pause for seconds
 LOOP_STUCK = 15.0  # s that the event loop may take for one round
-RELOAD_STUCK = 10.0  # s that the disk may take to save the open state before a reload is refused
-MODELS = "models"  # the task that looks after them
 MISPLACED = 30.0  # s after which an uplink whose files are wrong looks at them again, once the agent runs
 
 
@@ -66,14 +64,12 @@ class Agent:
     """One configured agent. `run` returns when a signal told it to stop."""
 
     def __init__(self, settings: Settings, clock: Clock, quiet: Quiet, file: ConfigurationFile | None = None) -> None:
-        self._settings = settings
-        self._file = file
+        self._reload = Reload(settings, file)
         self._quiet = quiet
         self._clock = clock
         self._gateway = settings.gateway.id
         self._stop = asyncio.Event()
         self._hangup = asyncio.Event()
-        self._changing = asyncio.Lock()
         self._arrivals = Arrivals()
         self._links: dict[str, Link] = {}
         self._lines: dict[str, Any] = {}
@@ -116,24 +112,21 @@ class Agent:
             self._self = SelfWatch(self._ingest.note, self._clock, store.card_endurance)
             self._audit = Audit(self._gateway, lambda alarm: self._ingest.keep([alarm], {}), self._clock.now)
             self._links = {uplink.name: self._link(uplink.name) for uplink in uplinks}
-            self._progress = self._parts()
+            self._progress = self._turning()
             self._scorers = Scorers(self._gateway, self._pipelines, self._ingest.keep, self._self.say, self._audit)
             self._outside = Outside(self._running(), self._ingest.keep, keys)
             self._restore(tables)
             self._outside.restore(requested)
-            async with AsyncExitStack() as sockets:
-                await sockets.enter_async_context(self._status_socket())
-                await sockets.enter_async_context(self._local_socket())
-                if self._settings.gateway.metrics:
-                    await sockets.enter_async_context(self._scrape_server(self._settings.gateway.metrics))
-                if self._settings.web is not None:
-                    await sockets.enter_async_context(await self._outside.page(self._settings.web))
-                self._say_configuration()
-                watchdog.notify("READY=1")
-                try:
+            try:
+                async with asyncio.TaskGroup() as group, AsyncExitStack() as sockets:
+                    self._tasks = Tasks(group)
+                    self._reload.of(self._parts())
+                    await self._open_sockets(sockets)
+                    self._reload.begin()
+                    watchdog.notify("READY=1")
                     await self._work(sources, uplinks, positions)
-                except BaseExceptionGroup as group:
-                    raise _foreseen(group) or group from None
+            except BaseExceptionGroup as errors:
+                raise _foreseen(errors) or errors from None
             watchdog.notify("STOPPING=1")
             await self._ingest.checkpoint()
         return EXIT_OK
@@ -147,27 +140,26 @@ class Agent:
 
     async def _work(self, sources: list[Source], uplinks: list[Uplink], positions: Mapping[str, Any]) -> None:
         """Every task, until the signal. A task that fails fails the agent: systemd starts it again."""
-        async with asyncio.TaskGroup() as group:
-            self._tasks = tasks = Tasks(group)
-            for uplink in uplinks:
-                tasks.begin(f"uplink {uplink.name}", self._forward(uplink))
-            tasks.begin("tick", self._tick())
-            tasks.begin("upkeep", self._upkeep())
-            tasks.begin("store", self._watch_store())
-            tasks.begin("hangup", self._listen_for_hangup())
-            if self._outside.desk is not None:
-                tasks.begin("control", self._outside.desk.run())
-            for source in sources:
-                tasks.begin(f"source {source.name}", self._follow(source, positions.get(source.name)))
-            if self._settings.models:
-                tasks.begin(MODELS, self._look_after_models())
-            if (interval := watchdog.interval()) is not None:
-                tasks.begin("watchdog", self._watch(interval))
-            await self._stop.wait()
-            await tasks.end(tasks.names(lambda name: not name.startswith("uplink ")))
-            self._self.say("gateway.run", "stopped")
-            await self._drain()
-            await tasks.end(tasks.names())
+        tasks = self._tasks
+        for uplink in uplinks:
+            tasks.begin(f"uplink {uplink.name}", self._forward(uplink))
+        tasks.begin("tick", self._tick())
+        tasks.begin("upkeep", self._upkeep())
+        tasks.begin("store", self._watch_store())
+        tasks.begin("hangup", self._reload.at_each(self._hangup))
+        if self._outside.desk is not None:
+            tasks.begin("control", self._outside.desk.run())
+        for source in sources:
+            tasks.begin(f"source {source.name}", self._follow(source, positions.get(source.name)))
+        if self._settings.models:
+            tasks.begin(MODELS, self._look_after_models())
+        if (interval := watchdog.interval()) is not None:
+            tasks.begin("watchdog", self._watch(interval))
+        await self._stop.wait()
+        await tasks.end(tasks.names(lambda name: not name.startswith("uplink ")))
+        self._self.say("gateway.run", "stopped")
+        await self._drain()
+        await tasks.end(tasks.names())
 
     async def _drain(self) -> None:
         """Let the links that are up take what is left; the rest stays in the store."""
@@ -186,6 +178,11 @@ class Agent:
     def _stamp(self) -> Stamp:
         return Stamp(self._clock.now(), self._clock.monotonic(), self._clock.boot, self._clock.synced())
 
+    @property
+    def _settings(self) -> Settings:
+        """Those that hold now."""
+        return self._reload.settings
+
     # Rooms --------------------------------------------------------------------------------------------------------------
 
     def _open_source(self, source: SourceSettings) -> Source:
@@ -202,10 +199,42 @@ class Agent:
     def _asked(self, token: bytes) -> None:
         self._outside.ask(token)
 
+    def _parts(self) -> Parts:
+        return Parts(
+            gateway=self._gateway,
+            pipelines=self._pipelines,
+            links=self._links,
+            ingest=self._ingest,
+            writer=self._writer,
+            scorers=self._scorers,
+            tasks=self._tasks,
+            audit=self._audit,
+            say=self._self.say,
+            now=self._clock.now,
+            source=self._open_source,
+            uplink=self._open_uplink,
+            link=self._link,
+            follow=self._follow,
+            forward=partial(self._forward, starting=False),
+            look_after_models=self._look_after_models,
+            forget_models=partial(setattr, self._self, "models", {}),
+        )
+
+    async def _open_sockets(self, sockets: AsyncExitStack) -> None:
+        """Everything that can be asked from outside. Raises ConfigError, OSError."""
+        await sockets.enter_async_context(self._status_socket())
+        await sockets.enter_async_context(self._local_socket())
+        if self._settings.gateway.metrics:
+            await sockets.enter_async_context(self._scrape_server(self._settings.gateway.metrics))
+        if self._settings.web is not None:
+            await sockets.enter_async_context(await self._outside.page(self._settings.web))
+
     def _status_socket(self) -> StatusSocket:
         return StatusSocket(self._settings.gateway.runtime, self._status)
 
     def _scrape_server(self, address: str) -> ScrapeServer:
+        from agent.metrics import exposition  # noqa: PLC0415  only where it is asked for
+
         def metrics() -> Page:
             return Page("200 OK", exposition(self._status(), __version__))
 
@@ -217,7 +246,7 @@ class Agent:
 
     def _local_socket(self) -> LocalSocket:
         async def reload(_: Mapping[str, Any], by: str) -> Told:
-            return {"changed": await self.reload(by)}
+            return {"changed": await self._reload.from_file(by)}
 
         async def request(asked: Mapping[str, Any], _: str) -> Told:
             self._outside.ask(str(asked.get("token", "")).encode())
@@ -228,7 +257,7 @@ class Agent:
 
             store = self._settings.store.path
             target = place(store)
-            await self._save_open_state()
+            await self._reload.save_open_state()
             await self._writer.tidy(self._stamp())
             await self._writer.do(partial(snapshot, store, target))
             self._audit.event("backup", "taken", by)
@@ -243,7 +272,7 @@ class Agent:
             now=self._clock.now,
             values=lambda: {name: pipeline.values() for name, pipeline in self._pipelines.items()},
             announce=self._announce,
-            configure=self.configure,
+            configure=self._reload.from_platform,
             flush=lambda: self._arrivals.announce(alarm=True),
             stop=self._stop.set,
             backlog=lambda: self._self.backlog,
@@ -263,127 +292,6 @@ class Agent:
         self._outside.note(bodies)
         return self._writer.put(bodies, changes, stamp)
 
-    # Another configuration ----------------------------------------------------------------------------------------------
-
-    async def reload(self, by: str) -> list[str]:
-        """Apply what the file says now; returns what changed. Raises ConfigError, and goes on as before, when it cannot be."""
-        if self._file is None:
-            raise ConfigError(["this agent runs without a file"])
-        async with self._changing:
-            watchdog.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-            try:
-                changed = await self._apply(self._file.read())
-            except AgentError as error:
-                self._self.say("gateway.configuration", "refused")
-                self._audit.event("configuration", "refused", by, str(error))
-                raise
-            finally:
-                watchdog.notify("READY=1")
-            self._say_configuration()
-            self._audit.event("configuration", "applied", by, "; ".join(changed) or "nothing changed")
-            return changed
-
-    async def configure(self, text: str, by: str) -> list[str]:
-        """Apply a configuration that the platform has sent; it holds until somebody changes the file. Raises as `reload`."""
-        if self._file is None:
-            raise ConfigError(["this agent runs without a file"])
-        async with self._changing:
-            settings, waiting = self._file.draft(text)
-            try:
-                changed = await self._apply(settings)
-            except AgentError:
-                waiting.unlink(missing_ok=True)
-                raise
-            self._file.adopt(waiting)
-            self._say_configuration()
-            self._audit.event("configuration", "applied", by, "; ".join(changed) or "nothing changed")
-            return changed
-
-    async def _apply(self, new: Settings) -> list[str]:
-        """What has changed ends and begins again; everything that may be refused comes first."""
-        what = change(self._settings, new)
-        sources = [self._open_source(each) for each in new.sources if each.name in what.sources.beginning]
-        uplinks = [self._open_uplink(ways) for name, ways in new.ways().items() if name in what.uplinks.beginning]
-        rebuilt = {*what.machines.beginning} | (rooms.machines(new) if what.judging else set())
-        pipelines = {name: rooms.pipeline(name, new) for name in rebuilt}
-        tables = [SOURCES_TABLE, *(table for pipeline in pipelines.values() for table in pipeline.tables)]
-        with self._ingest.noting() as noted:  # what is on disk and what is said while it is read are, together, all
-            await self._save_open_state()
-            await self._tasks.end(f"source {name}" for name in what.sources.ending)
-            saved = await self._writer.recall(tables)
-            self._ingest.checkpoint()
-            saved = overlaid(saved, noted)
-        self._replace_pipelines(pipelines, saved)
-        for name in what.machines.gone:
-            del self._pipelines[name]
-        self._settings = new
-        await self._tasks.end(f"uplink {name}" for name in what.uplinks.ending)
-        for uplink in uplinks:
-            self._links[uplink.name] = self._link(uplink.name)
-            self._tasks.begin(f"uplink {uplink.name}", self._forward(uplink, starting=False))
-        for source in sources:
-            self._tasks.begin(f"source {source.name}", self._follow(source, saved[SOURCES_TABLE].get(source.name)))
-        await self._replace_models(what)
-        if what.log:
-            logging.getLogger().setLevel(new.gateway.log.upper())
-        return what.told()
-
-    async def _save_open_state(self) -> None:
-        """Everything that is open is on disk. Raises StoreUnavailable when the disk does not take it soon."""
-        try:
-            async with asyncio.timeout(RELOAD_STUCK):
-                await asyncio.shield(self._ingest.checkpoint())
-        except (TimeoutError, StoreUnavailable) as error:
-            raise StoreUnavailable("the disk does not take the open state, so nothing was changed; try again") from error
-
-    def _replace_pipelines(self, pipelines: Mapping[str, Pipeline], saved: Mapping[str, dict[str, dict[str, Any]]]) -> None:
-        """Let new pipelines go on where those of the same machines are. No Reading falls between: nothing is awaited here."""
-        for name, pipeline in pipelines.items():
-            bodies = pipeline.restore(saved, self._clock.now())
-            if (earlier := self._pipelines.get(name)) is not None:
-                bodies += pipeline.succeed(earlier)
-            if name != self._gateway:
-                self._scorers.attach_all(pipeline)
-            self._pipelines[name] = pipeline
-            if bodies:
-                self._ingest.keep(bodies, {})
-
-    async def _replace_models(self, what: Change) -> None:
-        """A model that has changed scores on until the new one has been proved and takes its place."""
-        if what.models == NOTHING:
-            return
-        await self._tasks.end([MODELS])
-        for name in what.models.gone:
-            for each in (name, f"{name}-shadow"):
-                self._scorers.detach(each)
-        self._self.models = {}
-        if self._settings.models:
-            self._tasks.begin(MODELS, self._look_after_models())
-
-    async def _listen_for_hangup(self) -> None:
-        while True:
-            await self._hangup.wait()
-            self._hangup.clear()
-            try:
-                await self.reload("SIGHUP")
-            except ConfigError as error:
-                for mistake in error.mistakes:
-                    log.error("the configuration is refused, and the old one goes on: %s", mistake)  # noqa: TRY400
-            except AgentError as error:
-                log.error("the configuration is not applied: %s", error)  # noqa: TRY400  a line for the operator
-
-    def _say_configuration(self) -> None:
-        """Which configuration runs. One that works is kept as the last good."""
-        mistakes = self._file.mistakes if self._file is not None else ()
-        for mistake in mistakes:
-            log.error("the file is broken, and the last that worked is used: %s", mistake)
-        self._self.say("gateway.configuration", "lastGood" if mistakes else "applied")
-        if self._file is not None:
-            try:
-                self._file.worked()
-            except OSError as error:
-                log.warning("%s: the configuration that works cannot be kept: %s", self._file.good, error.strerror)
-
     # Tasks --------------------------------------------------------------------------------------------------------------
 
     async def _follow(self, source: Source, position: Any) -> None:
@@ -402,18 +310,28 @@ class Agent:
     async def _forward(self, uplink: Uplink, *, starting: bool = True) -> None:
         """Deliver for ever. A file of the uplink that is missing ends an agent that is starting, and no other."""
         settings = self._settings.ways()[uplink.name][0]
-        plan = Plan(first_pause=settings.first_pause, longest_pause=settings.longest_pause)
+        outbox, lanes = self._outbox(uplink.name)
+        plan = Plan(lanes, first_pause=settings.first_pause, longest_pause=settings.longest_pause)
         chance = Random(secrets.randbits(64))
         link = self._links[uplink.name]
         while True:
             try:
-                await forward(uplink, self._writer, self._arrivals, link, plan, chance, self._stamp)
+                await forward(uplink, outbox, self._arrivals, link, plan, chance, self._stamp)
             except ConfigError as error:
                 if starting:
                     raise
                 link.says(REFUSED, str(error))
                 link.turn(MISPLACED + LONGEST_BATCH)
                 await asyncio.sleep(MISPLACED)
+
+    def _outbox(self, uplink: str) -> tuple[Outbox, tuple[str, ...]]:
+        """What an uplink delivers, lane by lane. One of them carries files too."""
+        if uplink != rooms.carrier(self._settings):
+            return self._writer, LANES
+        place = outgoing_of(self._settings.store.path)
+        told = partial(self._audit.event, "backup")
+        outbox = Outgoing(self._writer, place, self._gateway, self._stamp, lambda outcome, text: told(outcome, uplink, text))
+        return outbox, (*LANES, BACKUP)
 
     async def _look_after_models(self) -> None:
         await self._scorers.look_after(self._settings, partial(setattr, self._self, "models"), UPKEEP / self._clock.speed)
@@ -458,7 +376,7 @@ class Agent:
     async def _watch_store(self) -> None:
         await self._writer.crashed
 
-    def _parts(self) -> watchdog.Progress:
+    def _turning(self) -> watchdog.Progress:
         """What must turn over: the pipelines, the disk's thread, every uplink's loop."""
         progress = watchdog.Progress(time.monotonic)
         progress.watch("ingest", LOOP_STUCK, lambda: self._turned)

@@ -15,7 +15,7 @@ from agent.records import Alarm, EventClass, Severity
 log = logging.getLogger(__name__)
 
 TEXT_LIMIT = 500  # characters of one event's text
-SEVERITIES = {"refused": Severity.WARNING, "failed": Severity.WARNING}
+SEVERITIES = dict.fromkeys(("refused", "failed", "damaged"), Severity.WARNING)
 
 
 class Audit:

@@ -57,8 +57,11 @@ class CardDataError(AgentError, ValueError):
 
 
 class ModelRefused(AgentError, ValueError):
-    """A model may not be used; `word` is the state that the agent reports for it."""
+    """A model may not be used; `word` is the state that the agent reports for it.
+
+    The message may quote the file, so it is made one printable line whatever that says.
+    """
 
     def __init__(self, message: str, word: str = "refused") -> None:
-        super().__init__(message)
+        super().__init__("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in message))
         self.word = word

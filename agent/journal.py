@@ -38,6 +38,7 @@ class JournalHandler(logging.Handler):
 
     def __init__(self, path: Path = SOCKET) -> None:
         super().__init__()
+        self.setFormatter(logging.Formatter("%(message)s"))  # basicConfig gives its own to whoever has none
         self._path = str(path)
         self._channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
 

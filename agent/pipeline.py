@@ -16,19 +16,21 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from msgspec import structs
 
-from agent.records import Body, EventClass, Reading, Severity, Value
+from agent.records import Body, EventClass, Quality, Reading, Severity, Value
 from agent.stages import Documents
 from agent.stages.calendar import Plan, Visit
 from agent.stages.cash import Cash, Cassette
-from agent.stages.clean import Clean, CleanSettings
+from agent.stages.clean import Clean, CleanSettings, Heard
+from agent.stages.evidence import Watch
 from agent.stages.judge import Judge
 from agent.stages.rules import Condition, Rule
 from agent.stages.score import Scores, Scoring
 from agent.stages.service import Service
+from agent.stages.tracks import CounterTrack, WordTrack
 from agent.stages.visits import Visits
 from agent.stages.windows import Windows
 
@@ -36,6 +38,10 @@ PAUSE = 120.0  # s without any Reading or tick: the process was suspended, and n
 LATEST = 1e11  # s since the epoch: no clock that is right shows the year 5138
 GAP = 31 * 86_400.0  # s without a word in a recorded session that are lived through; a longer gap is passed over
 BACK = 5.0  # s that a tick may lie before the newest one; beyond it the clock was set
+
+
+_GOOD = Quality.GOOD
+_NEW: Any = object()  # is no value
 
 
 class Forwarded(StrEnum):
@@ -73,6 +79,16 @@ class _Deriving(Protocol):
     def shift(self, by: float) -> None: ...
 
 
+class _Same(NamedTuple):
+    """What is touched when a point says the same again: a word, or a count, that every stage has and nobody doubts."""
+
+    value: Value
+    kind: type
+    heard: Heard
+    watch: Watch
+    summed: WordTrack | CounterTrack
+
+
 class Pipeline:
     """See the module. `feed` in the order of arrival, `tick` about once a second; neither ever blocks."""
 
@@ -90,6 +106,7 @@ class Pipeline:
             Service(settings.machine, settings.cassettes),
         )
         self._wanted: dict[str, tuple[_Deriving, ...]] = {}  # by point, who derives from it
+        self._same: dict[str, _Same | None] = {}  # by point; None: more is to be done than to touch it
         self._scores = {scoring.name: Scores(settings.machine, scoring) for scoring in settings.scorings}
         self._saved_scores: dict[str, dict[str, Any]] = {}  # of models that are not attached yet
         self._forgotten: Documents = {}  # of models that were detached
@@ -102,7 +119,20 @@ class Pipeline:
     def feed(self, reading: Reading) -> list[Body]:
         """What one Reading of this machine brings about."""
         out: list[Body] = []
-        at = reading.at
+        point, at = reading.point, reading.at
+        same = self._same.get(point)
+        if same is not None and self._now <= at < self._due and at < self._judge.due:
+            value, kind, heard, watch, summed = same
+            if (
+                reading.value == value and heard.at < at and reading.value.__class__ is kind and not watch.silenced
+                and reading.quality is _GOOD and not reading.reason
+            ):  # fmt: skip
+                self._now = heard.at = watch.heard = summed.at = at
+                summed.n += 1
+                self._windows.dirty.add(point)
+                if self._scores:
+                    self._show_scores(reading)
+                return out
         if not 0.0 <= at < LATEST:
             if self._now == -inf:
                 return out  # nobody knows what time it is
@@ -114,10 +144,22 @@ class Pipeline:
             self._now = at
         cleaned = self._clean.feed(reading)
         if cleaned is not None:
-            if self._clean.news:
+            if self._clean.news and self._wanted.get(point, _NEW):
                 self._conclude(cleaned)
             self._take(cleaned, out)
+            if self._same.get(point, _NEW) is not None:
+                self._same[point] = self._kept(cleaned)
         return out
+
+    def _kept(self, reading: Reading) -> _Same | None:
+        """What is touched when a point says the same again; None where that is never enough."""
+        point, value = reading.point, reading.value
+        heard, watch, summed = self._clean.track(point), self._judge.watch(point), self._windows.track(point)
+        simple = heard.plain and watch is not None and self._forwarded is not Forwarded.ALL
+        if not simple or not isinstance(summed, WordTrack | CounterTrack):
+            return None
+        sure = value is not None and value == heard.value == summed.last and reading.quality is _GOOD and not reading.reason
+        return _Same(value if sure else _NEW, value.__class__, heard, watch, summed)  # type: ignore[arg-type]
 
     def tick(self, now: float) -> list[Body]:
         """What the passing of time brings about."""
@@ -143,10 +185,14 @@ class Pipeline:
         if alarms:
             out += alarms
         self._windows.feed(reading)
-        for scores in self._scores.values():
-            scores.feed(reading)
+        if self._scores:
+            self._show_scores(reading)
         if self._forwarded is not Forwarded.NONE and self._is_forwarded(reading):
             out.append(reading)
+
+    def _show_scores(self, reading: Reading) -> None:
+        for scores in self._scores.values():
+            scores.feed(reading)
 
     def _is_forwarded(self, reading: Reading) -> bool:
         if self._forwarded is Forwarded.ALL:
@@ -182,6 +228,7 @@ class Pipeline:
             self._close_windows(now, out)
         if now >= self._clean.due:
             for reading in self._clean.tick(now):
+                self._same.pop(reading.point, None)
                 self._conclude(reading)
                 self._take(reading, out)
         for stage in self._deriving:
@@ -204,6 +251,7 @@ class Pipeline:
         if reading.point == "machine.visit":
             out += self._judge.visit(reading.at, planned=reading.value == "planned")
         self._derived[reading.point] = reading.value
+        self._same.pop(reading.point, None)
         self._conclude(reading, maker)
         self._take(reading, out)
 

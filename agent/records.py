@@ -171,7 +171,21 @@ class Answer(Struct, frozen=True, tag_field="kind", tag="answer", omit_defaults=
     result: dict[str, Value] | None = None
 
 
-Body: TypeAlias = Summary | Alarm | Loss | Reading | Answer
+class Chunk(Struct, frozen=True, tag_field="kind", tag="chunk"):
+    """A piece of a file that the gateway hands over: an encrypted backup. `machine` is the gateway.
+
+    `size` and `sha256` (lower-case hexadecimal) are the whole file's; pieces come in the order of their `offset`.
+    """
+
+    machine: str
+    name: str
+    offset: int
+    size: int
+    sha256: str
+    data: bytes
+
+
+Body: TypeAlias = Summary | Alarm | Loss | Reading | Answer | Chunk
 
 
 class Stamp(Struct, frozen=True):
@@ -198,7 +212,7 @@ class Envelope(Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """summary, alarm, loss or reading."""
+        """summary, alarm, loss, reading, answer or chunk."""
         return str(self.body.__struct_config__.tag)
 
 

@@ -15,8 +15,6 @@ from typing import Any
 
 from agent import config
 from agent.config.settings import Settings, SourceSettings, UplinkSettings
-from agent.control.desk import answered as answers_in
-from agent.control.request import public_keys
 from agent.errors import AgentError, ConfigError
 from agent.pipeline import Pipeline, PipelineSettings
 from agent.sources import SOURCES, Context, Source
@@ -75,6 +73,15 @@ def uplink(
         if isinstance(each, Timed):
             each.now = wall
     return opened[0] if len(opened) == 1 else FailOver(ways[0].name, opened, report, now, Choice(len(opened)))
+
+
+CARRIERS = ("mqtt", "coap")  # kinds of uplinks that send envelopes as they are
+
+
+def carrier(settings: Settings) -> str | None:
+    """The uplink that carries files to the platform: the first that sends envelopes, whichever way it goes."""
+    ways = settings.ways().items()
+    return next((name for name, each in ways if all(way.kind in CARRIERS for way in each)), None)
 
 
 def disk(settings: Settings) -> Store:
@@ -158,11 +165,15 @@ def control_keys(settings: Settings) -> dict[str, Any]:
     """The operator's keys by their id; none where none are configured. Raises ConfigError."""
     if not settings.control.keys:
         return {}  # and the library for them is not loaded
+    from agent.control.request import public_keys  # noqa: PLC0415
+
     return {**public_keys(settings.control.keys)}
 
 
 def answered(settings: Settings) -> set[str]:
     """The requests whose answers are in the store."""
+    from agent.control.desk import answered as answers_in  # noqa: PLC0415
+
     try:
         return answers_in(envelope.body for envelope in history(settings.store.path, lanes=(ALARMS,)))
     except OSError:

@@ -13,6 +13,7 @@ from agent.errors import ConfigError
 HEAD_LIMIT = 8 * 1024  # bytes of a request; what is longer is refused
 PATIENCE = 5.0  # s that a request may take to be said, and its answer to be taken
 VISITORS = 8  # at once; more are turned away
+HELD = 32  # connections; more are closed unheard, or any user of this machine could take every file descriptor of the agent
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -53,6 +54,9 @@ class ScrapeServer:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._visitors >= HELD:
+            writer.close()
+            return
         self._visitors += 1
         try:
             with contextlib.suppress(OSError, TimeoutError):

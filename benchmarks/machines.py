@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -20,7 +20,7 @@ from firmware_sim.world import World
 
 MACHINE = "atm-1"
 STEP = 60.0  # s between two ticks while the board says nothing
-WINDOW = 900.0  # s
+WINDOW = 3_600.0  # s; alarms do not depend on it
 DAY = 86_400.0
 FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -29,18 +29,25 @@ class Announced(Sequence[Visit]):
     """The visits that the operator's calendar knows by now; it grows while the world goes on."""
 
     def __init__(self, world: World) -> None:
-        self._world = world
+        self._plan = world.plan
+        self._visits: list[Visit] = []
+
+    def _known(self) -> list[Visit]:
+        self._visits += [Visit(each.start, each.end, each.what) for each in self._plan[len(self._visits) :]]
+        return self._visits
 
     def __len__(self) -> int:
-        return len(self._world.plan)
+        return len(self._plan)
+
+    def __iter__(self) -> Iterator[Visit]:
+        return iter(self._known())
 
     @overload
     def __getitem__(self, index: int) -> Visit: ...
     @overload
     def __getitem__(self, index: slice) -> Sequence[Visit]: ...
     def __getitem__(self, index: int | slice) -> Visit | Sequence[Visit]:
-        plan = [Visit(visit.start, visit.end, visit.what) for visit in self._world.plan]
-        return plan[index]
+        return self._known()[index]
 
 
 @dataclass(frozen=True)
@@ -63,31 +70,36 @@ def pipeline_of(world: World, rules: Sequence[Rule], *, announced: bool = True) 
     return Pipeline(PipelineSettings(MACHINE, window=WINDOW, rules=tuple(rules), plan=plan, cassettes=cassettes))
 
 
-def bodies(world: World, pipeline: Pipeline, sample: float, until: float) -> Iterator[Body]:
-    """Everything that the pipeline makes of what the board of `world` tells up to `until`."""
-    now = world.now
-    for at, values in replay(world, sample, until):
-        while now + STEP < at:
-            now += STEP
-            yield from pipeline.tick(now)
-        if at > now:
-            now = at
-            yield from pipeline.tick(now)
-        for point, value in values.items():
-            yield from pipeline.feed(Reading(MACHINE, point, value, at))
-    while now < until:
-        now = min(now + STEP, until)
-        yield from pipeline.tick(now)
-
-
 def lived(
     world: World, rules: Sequence[Rule], *, sample: float = 60.0, until: float | None = None, announced: bool = True
 ) -> Lived:
     """Let a machine live until `until`, or as long as its scenario lasts."""
     start, end = world.now, world.end if until is None else until
     pipeline = pipeline_of(world, rules, announced=announced)
-    alarms = [body for body in bodies(world, pipeline, sample, end) if isinstance(body, Alarm)]
+    alarms: list[Alarm] = []
+    now = start
+    for at, values in replay(world, sample, end):
+        if at > now:
+            alarms += alarms_until(at, now, pipeline)
+            now = at
+        for point, value in values.items():
+            told = pipeline.feed(Reading(MACHINE, point, value, at))
+            if told:
+                alarms += only_alarms(told)
+    alarms += alarms_until(end, now, pipeline)
     return Lived(start, end, tuple(world.truth), alarms)
+
+
+def alarms_until(end: float, now: float, pipeline: Pipeline) -> Iterator[Alarm]:
+    """What the passing of time brings about, looked at every minute."""
+    while now < end:
+        now = min(now + STEP, end)
+        yield from only_alarms(pipeline.tick(now))
+
+
+def only_alarms(told: Iterable[Body]) -> Iterator[Alarm]:
+    """Without windows."""
+    return (body for body in told if isinstance(body, Alarm))
 
 
 def machine(scenario: str, seed: int, *, randomised: bool = True, settings: Mapping[str, str] | None = None) -> World:

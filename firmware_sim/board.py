@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf
 from typing import NamedTuple
 
 from agent.records import Value
@@ -115,7 +114,7 @@ class Board:
         self.boot = int(Noise(self.world.seed, "boot").uniform(self.starts) * 2**32)
         self._begun = tick_of(max(wiring.started, self.world.now))
         self._samples = 0
-        self._sampled_at = self._begun
+        self._sampled_at = self._sample_at = self._begun
         self._raw: dict[str, Value] = {}
         self._raw = self._sensed(self.world.words())
         self._reported = dict(self._raw)
@@ -131,7 +130,8 @@ class Board:
         """When it, or the world, next does something."""
         if not self.on:
             return self.world.next_at
-        return min(self.world.next_at, self._next_sample(), self._next_settled())
+        due = min(self.world.next_at, self._sample_at)
+        return min(due, self._next_settled()) if self._unsettled else due
 
     def uptime(self, at: float) -> int:
         """Milliseconds of its counter at `at`, modulo 2^32."""
@@ -153,26 +153,23 @@ class Board:
         self._look(now)
         if self._unsettled:
             yield from self._settled(now)
-        if now >= self._next_sample():
+        if now >= self._sample_at:
             yield self._sample(now)
 
-    def _next_sample(self) -> float:
-        return tick_of(self._begun + self._samples * self.period)
-
     def _next_settled(self) -> float:
-        return min((one.due for one in self._unsettled.values()), default=inf)
+        return min(one.due for one in self._unsettled.values())
 
     def _sensed(self, words: dict[str, Value]) -> dict[str, Value]:
         """What the inputs of the board show, broken wires and stuck sensors included."""
         wiring = self.world.site.board
         if wiring.stuck or wiring.cut:
-            words |= {name: self._raw[name] for name in wiring.stuck if name in self._raw}
+            words = words | {name: self._raw[name] for name in wiring.stuck if name in self._raw}
             words |= {name: CUT_LOOP.get(name) for name in wiring.cut if name in words}
         return words
 
     def _look(self, now: float) -> None:
         raw = self._sensed(self.world.words())
-        if raw == self._raw:
+        if raw is self._raw or raw == self._raw:
             return
         for name, word in raw.items():
             if word == self._raw[name]:
@@ -197,18 +194,20 @@ class Board:
     def _sample(self, now: float) -> Sample:
         world, wiring = self.world, self.world.site.board
         values = self._reported | world.numbers()
-        for name, precision in PRECISION.items():
+        if "motion.peak_ms2" in values:  # held from one sample to the next
+            values["motion.peak_ms2"] = world.site.motion.peak_since(self._sampled_at)
+        moment = round(now * 1000)
+        for name, (absolute, relative, decimals, signed) in PRECISION.items():
             value = values.get(name)
-            if isinstance(value, int | float):
-                if name == "motion.peak_ms2":  # held from one sample to the next
-                    value = world.site.motion.peak_since(self._sampled_at)
-                noise = self._noise[name].normal(round(now * 1000))
-                value += noise * (precision.absolute + precision.relative * value)
-                values[name] = round(value if precision.signed else max(value, 0.0), precision.decimals)
+            if value is not None:
+                assert isinstance(value, int | float)
+                value += self._noise[name].normal(moment) * (absolute + relative * value)
+                values[name] = round(value if signed or value > 0.0 else 0.0, decimals)
         for name in wiring.stuck | wiring.cut:
             if name in values and name not in self._reported:
                 values[name] = None if name in wiring.cut else self._last.get(name, values[name])
         self._last = values
         self._sampled_at = now
         self._samples += 1
+        self._sample_at = tick_of(self._begun + self._samples * self.period)
         return Sample(now, self.uptime(now), values)

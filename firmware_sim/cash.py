@@ -80,6 +80,8 @@ class Cash:
         self.rejected = rng.randrange(400, 2_000)  # counters of a machine that has worked for years
         self.retracted = rng.randrange(20, 200)
         self.cassettes = tuple(self._new(number, load) for number, load in enumerate(params.cassettes, start=1))
+        self._spoken: object = None  # the state that …
+        self._words: dict[str, Value] = {}  # … these words tell of
 
     def _new(self, number: int, load: Load) -> Cassette:
         count = round(load.notes * self._params.start_fill)
@@ -102,6 +104,7 @@ class Cash:
             self.loaded[cassette.denomination] += load.notes
             cassette.count = load.notes
             cassette.near_end = self._near_end()
+            self._spoken = None
             cassette.status = "manipulated" if outside_exchange else "ok"
             cassette.accuracy = "unknown" if outside_exchange else "accurateSet"
         self.empty_bin()
@@ -136,10 +139,11 @@ class Cash:
 
     def roll_up(self, bin_level: str) -> str:
         """The word of `cashManagement.dispenser`: can notes be paid out at all?"""
-        usable = [cassette.usable for cassette in self.cassettes]
-        if bin_level == "full" or not any(usable):
+        cassettes = self.cassettes
+        usable = sum(cassette.usable for cassette in cassettes)
+        if bin_level == "full" or not usable:
             return "stop"
-        good = all(usable) and all(cassette.count > cassette.near_end for cassette in self.cassettes)
+        good = usable == len(cassettes) and all(cassette.count > cassette.near_end for cassette in cassettes)
         return "ok" if good and bin_level == "ok" else "attention"
 
     def places(self) -> Counter[int]:
@@ -177,7 +181,13 @@ class Cash:
         return max(fitting, key=lambda one: one.count, default=None)
 
     def words(self) -> dict[str, Value]:
-        """The storage units' words."""
+        """The storage units' words; nobody may change them."""
+        state = self.bin_count, [(one.count, one.status, one.accuracy) for one in self.cassettes]
+        if state != self._spoken:  # most that happens to a machine moves no note
+            self._spoken, self._words = state, self._speak()
+        return self._words
+
+    def _speak(self) -> dict[str, Value]:
         level = self.bin_level
         words: dict[str, Value] = {
             _BIN.status: "ok",
@@ -185,9 +195,10 @@ class Cash:
             "cashManagement.dispenser": self.roll_up(level),
         }
         for cassette in self.cassettes:
-            words[cassette.points.status] = cassette.status
-            words[cassette.points.replenishment] = cassette.replenishment
-            words[cassette.points.accuracy] = cassette.accuracy
+            names = cassette.points
+            words[names.status] = cassette.status
+            words[names.replenishment] = cassette.replenishment
+            words[names.accuracy] = cassette.accuracy
         return words
 
     def numbers(self) -> dict[str, Value]:

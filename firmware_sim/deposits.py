@@ -5,6 +5,7 @@ It is there once somebody asks for it, and then for all who do: the twins of sev
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -50,6 +51,7 @@ class NoteAcceptor:
         self.stacked = 0  # notes in the stacker
         self.seated = True  # the stacker is where it belongs
         self.accepted = self.rejected = self.returned = 0  # notes since the beginning
+        self.change: Callable[[], None] | None = None  # told when a deposit is over: who gives coins back, if anybody does
         self._site = site
         self._rng = site.stream("acceptor")
         self._order = ""  # of the controller: stack or return
@@ -82,10 +84,13 @@ class NoteAcceptor:
     def _customers(self, rng: Random) -> Script:
         while True:
             yield rng.expovariate(self.habits.deposits_per_day / 86_400.0)
+            before = self.accepted
             for _ in range(rng.randint(*self.habits.notes)):
                 if not self._ready():
                     break
                 yield from self._note(rng)
+            if self.change is not None and self.accepted > before:
+                self.change()
             if self.trouble or self.full:
                 yield from self._service(rng)
 

@@ -54,8 +54,11 @@ class Dispenser:
     def stack(self, mix: dict[int, int]) -> bool:
         """Bring notes from the cassettes to the stacker. False when they ran out: what was picked went to the bin.
 
-        Raises Jam when they got stuck; they stay in the transport until somebody clears it.
+        What an earlier dispense left behind goes to the bin first: nobody is to be presented notes that he did not ask for.
+        Raises Jam when notes got stuck; they stay in the transport until somebody clears it, or the next dispense does.
         """
+        if self._cash.transit:
+            self.purge()
         for denomination, notes in mix.items():
             for _ in range(notes):
                 if not self._pick(denomination):

@@ -5,13 +5,14 @@ Each is an endless script with a generator of its own, so that one rate can be c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from random import Random
 
+from firmware_sim import lookalikes
 from firmware_sim.agenda import Script
+from firmware_sim.chance import log_uniform
 from firmware_sim.climate import DAY, HOUR, hour_of
-from firmware_sim.site import Site
+from firmware_sim.site import Site, label
 from firmware_sim.truth import Kind
 from firmware_sim.visits import working_time
 
@@ -35,6 +36,12 @@ def start_all(site: Site) -> None:
         ("dirt", params.dirty_readers, dirty_reader),
         ("shutter", params.stuck_shutters, stuck_shutter),
         ("reset", params.dispenser_resets, dispenser_reset),
+        ("rain", params.rains, lookalikes.rain),
+        ("paint", params.paints, lookalikes.paint),
+        ("exhaust", params.exhausts, lookalikes.exhaust),
+        ("construction", params.constructions, lookalikes.construction),
+        ("earthquake", params.earthquakes, lookalikes.earthquake),
+        ("update", params.software_updates, lookalikes.software_update),
     ):
         if per_day > 0:
             site.play(_again(site, site.stream(name), per_day, happen))
@@ -44,20 +51,6 @@ def _again(site: Site, rng: Random, per_day: float, happen: Callable[[Site, Rand
     while True:
         yield rng.expovariate(per_day) * DAY
         yield from happen(site, rng)
-
-
-def log_uniform(rng: Random, low: float, high: float) -> float:
-    """Between `low` and `high`, each order of magnitude as likely as the next."""
-    return float(low * (high / low) ** rng.random())
-
-
-@contextmanager
-def label(site: Site, kind: Kind, name: str, attack: str = "") -> Iterator[None]:
-    """A label that is visible from its first moment and lasts as long as the block."""
-    number = site.truth.begin(kind, name, site.now, attack)
-    site.truth.see(number, site.now)
-    yield
-    site.truth.end(number, site.now)
 
 
 def mains_failure(site: Site, rng: Random) -> Script:

@@ -71,6 +71,8 @@ class Motion:
     @property
     def level(self) -> str:
         """The word of a seismic detector, by level and duration."""
+        if not self._active:
+            return "notDetected"
         if any(one.peak >= SHOCK or (one.sustained and _tool(one) >= SEISMIC_CRITICAL) for one in self._active):
             return "criticalLevel"
         if any(one.sustained and _tool(one) >= SEISMIC_WARNING for one in self._active):
@@ -79,14 +81,14 @@ class Motion:
 
     def peak_since(self, since: float) -> float:
         """The greatest acceleration after `since`, m/s²."""
-        peaks = (one.peak for one in reversed(self._recent) if one.end > since)
-        return max(peaks, default=0.0) or self._quiet() * 3.0
+        peaks = [one.peak for one in self._recent if one.end > since]
+        return max(peaks) if peaks else self._quiet() * 3.0
 
     def _quiet(self) -> float:
         return self._background * (1.0 + 0.3 * self._wander.drift(self._agenda.now, 600.0))
 
     def _tilt(self) -> float:
-        return self.tilt + sum(one.tilt for one in self._active)
+        return self.tilt + sum(one.tilt for one in self._active) if self._active else self.tilt
 
     def words(self) -> dict[str, Value]:
         """What the detectors make of it."""

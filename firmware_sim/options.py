@@ -20,6 +20,8 @@ from firmware_sim.world import World
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 FASTEST = 10_000.0
 BOARD, XFS4IOT, PINS = "board", "xfs4iot", "pins"
+ALWAYS_TAPPED = frozenset({"ccnet", "ebds", "id003"})
+"""Devices that no gateway may ask: without their controller nobody would hear anything of them."""
 
 EPILOG = """\
 DURATION is a number of seconds, or numbers with units: 90s, 10m, 4h10m, 2d, 1w.
@@ -80,7 +82,8 @@ def parser() -> argparse.ArgumentParser:
         default=BOARD,
         help=f"what is served: {', '.join((BOARD, *TWINS, XFS4IOT, PINS))}",
     )
-    add("--tapped", action="store_true", help="the machine's own controller talks to the device; you listen")
+    always = ", ".join(sorted(ALWAYS_TAPPED))
+    add("--tapped", action="store_true", help=f"the machine's own controller talks to the device; you listen (always: {always})")
     add("--host-pty", metavar="PATH", type=Path, help="with --tapped: a second pseudo terminal, for what the controller says")
     add("--any-settings", action="store_true", help="take every speed, parity and word length on a pseudo terminal")
     add("--socket", metavar="PATH", type=Path, help="with --device pins: where the agent finds them, as pin_factory sim:PATH")
@@ -95,6 +98,7 @@ def read(arguments: Sequence[str] | None) -> Options | argparse.Namespace:
     """The options; or, for --list, what was parsed. Ends with status 2 and a message when they cannot be used."""
     grammar = parser()
     given = grammar.parse_args(arguments)
+    given.tapped |= given.device in ALWAYS_TAPPED
     if given.json and not given.list:
         grammar.error("--json goes with --list")
     if given.list:

@@ -118,6 +118,14 @@ class Parameters:
     stuck_shutters: float = 1 / 200
     dispenser_resets: float = 1 / 90  # its link to the PC starts anew
 
+    # the same, rare or local: `firmware_sim.lookalikes`
+    rains: float = 0.0  # that reach the card slot
+    paints: float = 0.0
+    exhausts: float = 0.0
+    constructions: float = 0.0  # days of demolition next door
+    earthquakes: float = 0.0
+    software_updates: float = 0.0
+
     # visits
     replenish_every_days: int = 7
     replenish_weekday: int = 1  # Monday is 0

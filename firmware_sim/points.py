@@ -9,16 +9,34 @@ READER_W, DISPENSER_W = 15.0, 60.0  # drawn while a customer is served
 
 
 def words(site: Site) -> dict[str, Value]:
-    """All points that say words. They change only when something happens, never between."""
-    return {
-        **site.housing.words(),
-        **site.neutralization.words(site.housing.safe),
-        **site.motion.words(),
-        **site.climate.words(),
-        **site.power.words(),
-        **site.place.words(),
-        **_status_lines(site),
-    }
+    """All points that say words, in a dict of the caller's own. They change only when something happens, never between."""
+    found = site.housing.words()
+    found.update(site.neutralization.words(site.housing.safe))
+    found.update(site.motion.words())
+    found.update(site.climate.words())
+    found.update(site.power.words())
+    found.update(site.place.words())
+    found.update(_status_lines(site))
+    return found
+
+
+def state(site: Site) -> tuple[object, ...]:
+    """All that the words are made of: while it is the same, so are they. It takes a fraction of the time to ask for."""
+    return (
+        *vars(site.housing).values(),
+        *vars(site.neutralization).values(),
+        *vars(site.computer).values(),
+        *vars(site.reader).values(),
+        *vars(site.printer).values(),
+        *vars(site.dispenser).values(),
+        bool(site.cash.slot),
+        site.cash.words(),
+        site.motion.words(),
+        site.climate.words(),
+        site.power.words(),
+        site.power.supplied,
+        site.place.fix,
+    )
 
 
 def numbers(site: Site) -> dict[str, Value]:
@@ -39,13 +57,11 @@ def numbers(site: Site) -> dict[str, Value]:
 def _status_lines(site: Site) -> dict[str, Value]:
     """What a listener on the machine's status lines hears; without a PC nothing but which devices have power."""
     computer = site.computer
-    heard = {
-        **site.cash.words(),
-        **site.dispenser.words(),
-        **site.reader.words(),
-        **site.printer.words(),
-        **computer.words(),
-    }
+    heard = site.cash.words().copy()
+    heard.update(site.dispenser.words())
+    heard.update(site.reader.words())
+    heard.update(site.printer.words())
+    heard.update(computer.words())
     if not computer.running or computer.starting:
         device = "starting" if computer.starting else None if site.power.supplied else "powerOff"
         heard = {name: device if name.endswith(".device") else None for name in heard}

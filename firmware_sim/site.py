@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
@@ -9,6 +11,7 @@ from firmware_sim import chance
 from firmware_sim.agenda import Agenda, Script
 from firmware_sim.cash import Cash
 from firmware_sim.climate import Climate
+from firmware_sim.coins import CoinHopper
 from firmware_sim.deposits import NoteAcceptor
 from firmware_sim.dispenser import Dispenser
 from firmware_sim.housing import Housing, Neutralization
@@ -76,6 +79,7 @@ class Site:
         self.place = Place(self.agenda, params.lat, params.lon)
         self.breakdowns: dict[str, int] = {}  # what is broken -> number of its label
         self.acceptor: NoteAcceptor | None = None  # fitted when somebody asks for it (`deposits.acceptor`)
+        self.hopper: CoinHopper | None = None  # as the acceptor (`coins.hopper`)
         self.serving = False  # a customer is at it
 
     @property
@@ -143,3 +147,12 @@ class Site:
             self.reader.media, self.reader.chip_power = "notPresent", "noCard"
             self.reader.captures += 1
         self.check_cash()
+
+
+@contextmanager
+def label(site: Site, kind: Kind, name: str, attack: str = "") -> Iterator[None]:
+    """A label that is visible from its first moment and lasts as long as the block."""
+    number = site.truth.begin(kind, name, site.now, attack)
+    site.truth.see(number, site.now)
+    yield
+    site.truth.end(number, site.now)

@@ -2,3 +2,7 @@
 
 Nothing here is imported by the agent; it reads the .onnx files. Training wants the extra `train`.
 """
+
+import os
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as in agent.scoring, which says why

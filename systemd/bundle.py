@@ -4,6 +4,7 @@
       systemd/ requirements.lock README.md    as in the repository
       wheels/        the agent's own and every dependency's: x86_64 and aarch64, for each of PYTHONS
       VERSION sbom.cdx.json SHA256SUMS
+      SHA256SUMS.sig with --key: by an Ed25519 key in PEM, whose public half the gateways have as /etc/atm-agent/release.pem
 
 Wheels come from PyPI by the hashes of the lock file alone. A package that has no wheel for a newer Python is left out and said;
 for the first of PYTHONS, Debian 12's, it is an error. The SBOM is CycloneDX 1.5.
@@ -11,6 +12,7 @@ for the first of PYTHONS, Debian 12's, it is an error. The SBOM is CycloneDX 1.5
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import hashlib
 import io
@@ -23,11 +25,13 @@ import tempfile
 import tomllib
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from email.parser import HeaderParser
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from packaging.markers import Marker
 
 REPOSITORY = Path(__file__).parents[1]
@@ -72,8 +76,11 @@ def requirements(path: Path) -> list[Requirement]:
     return found
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Make the tarball and say where it is."""
+    parser = argparse.ArgumentParser(prog="systemd/bundle.py", description="Make a bundle in dist/.")
+    parser.add_argument("--key", type=Path, metavar="PEM", help="sign it: openssl genpkey -algorithm ed25519 -out PEM makes one")
+    key = _key(parser.parse_args(arguments).key)
     version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
     with tempfile.TemporaryDirectory() as scratch:
         room = Path(scratch) / f"atm-agent-{version}"
@@ -91,10 +98,21 @@ def main() -> int:
         files = sorted(path for path in room.rglob("*") if path.is_file())
         sums = "".join(f"{_sha256(path)}  {path.relative_to(room)}\n" for path in files)
         (room / "SHA256SUMS").write_text(sums)
+        if key is not None:
+            (room / "SHA256SUMS.sig").write_bytes(key.sign(sums.encode()))
         target = REPOSITORY / "dist" / f"{room.name}.tar.gz"
         _pack(room, target)
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, sha256 {_sha256(target)}")
     return 0
+
+
+def _key(path: Path | None) -> Ed25519PrivateKey | None:
+    if path is None:
+        return None
+    key = load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SystemExit(f"{path}: is no Ed25519 key; make one with: openssl genpkey -algorithm ed25519 -out {path}")
+    return key
 
 
 def _tracked() -> Iterator[str]:

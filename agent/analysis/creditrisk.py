@@ -19,6 +19,7 @@ import numpy as np
 RESCALE = 1e200  # a running probability beyond it is scaled down, so that nothing overflows
 UNITS_LIMIT = 1_000_000  # steps of a distribution; coarser units are wanted beyond
 CHUNK = 4_096  # values between two moves of the recursion's memory
+TOO_FINE = "the distribution has more than a million steps; take a larger unit of loss"
 TAIL = 1e-9  # probability beyond which the tail is left out
 
 
@@ -86,6 +87,8 @@ def loss_distribution(exposures: Sequence[Exposure], sigma: float = 0.0) -> Loss
     total = sum(by_units.values())
     expected = sum(intensity * units for units, intensity in by_units.items())
     variance = sum(intensity * units**2 for units, intensity in by_units.items()) + sigma**2 * expected**2
+    if max(by_units, default=0) > UNITS_LIMIT:
+        raise ValueError(TOO_FINE)
     shares = {units: intensity / total for units, intensity in sorted(by_units.items())} if total else {}
     return LossDistribution(tuple(_probabilities(shares, total, sigma)), expected, variance)
 
@@ -102,7 +105,7 @@ def _probabilities(shares: Mapping[int, float], total: float, sigma: float) -> I
         yield probability
         if found > 1.0 - TAIL or (found > 0.5 and beyond > largest):
             return
-    raise ValueError("the distribution has more than a million steps; take a larger unit of loss")
+    raise ValueError(TOO_FINE)
 
 
 class _Panjer:

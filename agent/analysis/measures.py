@@ -20,6 +20,8 @@ from agent.analysis.spans import Span, common, seconds, united, without
 from agent.records import EventClass
 
 HOUR, DAY = 3_600.0, 86_400.0
+MAINTENANCE = "maintenance"
+SEAM = 60.0  # s: the service ends a little before a visit is told, and comes back a little after
 CAUSE_BEFORE = 600.0  # s: so long before the service ends its cause may have begun
 
 
@@ -179,9 +181,9 @@ _CAUSES = (
     ("gateway.", "communication"),
     ("powerManagement.", "power"),
     ("auxiliaries.UPS", "power"),
-    ("auxiliaries.operatorSwitch", "maintenance"),
-    ("vendorMode.", "maintenance"),
-    ("machine.visit", "maintenance"),
+    ("auxiliaries.operatorSwitch", MAINTENANCE),
+    ("vendorMode.", MAINTENANCE),
+    ("machine.visit", MAINTENANCE),
     ("transaction.", "hardware: pc"),
     ("environment.", "hardware: housing"),
     ("banknoteNeutralization.", "hardware: neutralization"),
@@ -212,12 +214,15 @@ def outages_of(past: Past) -> list[Outage]:
     found = []
     for stretch in united(past.down()):
         work = common([stretch], visits)
-        found += [Outage(span.start, span.end, "maintenance", planned=True) for span in work]
-        found += [Outage(span.start, span.end, _first_cause(telling, span, bool(work))) for span in without([stretch], work)]
+        found += [Outage(span.start, span.end, MAINTENANCE, planned=True) for span in work]
+        for span in without([stretch], work):
+            cause = _first_cause(telling, span) or (MAINTENANCE if work else _hint(past, span))
+            seam = cause == MAINTENANCE and span.seconds <= SEAM
+            found.append(Outage(span.start, span.end, cause, planned=seam))
     return sorted(found, key=lambda each: each.start)
 
 
-def _first_cause(episodes: Sequence[Episode], span: Span, by_visit: bool) -> str:
+def _first_cause(episodes: Sequence[Episode], span: Span) -> str:
     """What began first, with this stretch or shortly before it; else the newest of what had been going on for longer."""
     open_then = [
         each
@@ -227,9 +232,13 @@ def _first_cause(episodes: Sequence[Episode], span: Span, by_visit: bool) -> str
     began = [each for each in open_then if each.start >= span.start - CAUSE_BEFORE]
     if began:
         return cause_of(min(began, key=lambda each: each.start))
-    if open_then:
-        return cause_of(max(open_then, key=lambda each: each.start))
-    return "maintenance" if by_visit else "unknown"
+    return cause_of(max(open_then, key=lambda each: each.start)) if open_then else ""
+
+
+def _hint(past: Past, span: Span) -> str:
+    """What the words of its windows say, where it was too short for an alarm."""
+    hints = (each.hint for each in past.windows if each.start < span.end and each.end > span.start)
+    return next(filter(None, hints), "unknown")
 
 
 # Days ------------------------------------------------------------------------------------------------------------------------

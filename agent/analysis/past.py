@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from agent.analysis.spans import Span
-from agent.records import Alarm, Body, CashPosition, EventClass, PointSummary, Severity, Summary
+from agent.records import Alarm, Body, CashPosition, EventClass, PointSummary, Severity, Summary, Value
 
 SERVICE, VISIT, OPEN = "machine.service", "machine.visit", "machine.open"
 DOWN, DEGRADED, UNKNOWN = "outOfService", "degraded", "unknown"
@@ -24,11 +24,12 @@ class Seen(NamedTuple):
     down: float  # seconds out of service
     degraded: float
     unknown: float
-    ends_down: bool
+    last: Value  # the service's word at its end
     visited: float  # seconds within a visit
     cash: int | None
     score: float | None  # the highest of all models
     temperature: float | None  # mean, degrees Celsius
+    hint: str = ""  # what words alone say of the cause of downtime
 
 
 class Episode(NamedTuple):
@@ -113,11 +114,12 @@ class Past:
                 states.get(DOWN, 0.0),
                 states.get(DEGRADED, 0.0),
                 states.get(UNKNOWN, 0.0),
-                service.last == DOWN,
+                service.last,
                 sum(seconds for word, seconds in visit.items() if word != "none"),
                 summary.cash.value if summary.cash is not None else None,
                 max(summary.scores.values()) if summary.scores else None,
                 temperature,
+                next((cause for point, word, cause in _HINTS if _spent(summary, point, word)), ""),
             )
         )
 
@@ -171,19 +173,38 @@ class Past:
 
     def down(self) -> list[Span]:
         """When the machine was out of service. Within a window in which it changed, it is put where it fits its neighbours."""
-        found: list[Span] = []
-        was_down = False
+        return self._placed()[DOWN]
+
+    def unknown(self) -> list[Span]:
+        """When nobody knew whether it was in service, put in the same way and beside the downtime."""
+        return self._placed()[UNKNOWN]
+
+    def _placed(self) -> dict[str, list[Span]]:
+        found: dict[str, list[Span]] = {DOWN: [], UNKNOWN: []}
+        before: Value = None
         for window in self.windows:
-            if window.down:
-                late = window.ends_down and not was_down
-                start = window.end - window.down if late else window.start
-                found.append(Span(start, start + window.down))
-            was_down = window.ends_down
+            left = {word: spent for word, spent in ((DOWN, window.down), (UNKNOWN, window.unknown)) if spent}
+            at, last = window.start, window.last
+            if isinstance(last, str) and last in left and last != before:
+                found[last].append(Span(window.end - left.pop(last), window.end))
+            for word in sorted(left, key=lambda word: word != before):
+                found[word].append(Span(at, at + left[word]))
+                at += left[word]
+            before = last
         return found
+
+
+def _spent(summary: Summary, point: str, word: str) -> float:
+    return (summary.points.get(point, _NOTHING).states or {}).get(word, 0.0)
 
 
 _NOTHING = PointSummary()
 _WORDS = frozenset({SERVICE, VISIT, OPEN, "cashManagement.dispenser", "powerManagement.powerInStatus", "link.host"})
+_HINTS = (
+    ("powerManagement.powerInStatus", "noPower", "power"),
+    ("link.host", "down", "host"),
+    ("cashManagement.dispenser", "stop", "cashOut"),
+)
 _MOVES = {"presented": -1, "rejected": -1, "deposited": 1}
 
 

@@ -26,7 +26,7 @@ from agent.analysis.measures import (
 )
 from agent.analysis.past import Episode, Past, Replenishment, Seen
 from agent.analysis.risk import CashRisk, DayOfDemand, Forecast, cash_risk, history_forecast, lasts_until
-from agent.analysis.spans import Span, common, seconds
+from agent.analysis.spans import Span, common, seconds, without
 from agent.records import Alarm, Body, Summary
 
 DAY = 86_400.0
@@ -122,6 +122,8 @@ class Report:
     outages: Sequence[Outage]
     availability: Availability
     planned: PlannedTime
+    unknown: float
+    """Seconds in which nobody knew whether customers were served: they are neither agreed time nor downtime."""
     degraded: float
     reliability: Reliability
     out_of_cash: float
@@ -151,6 +153,7 @@ class Report:
                 "agreed_s": agreed,
                 "down_s": self.availability.down,
                 "degraded_s": self.degraded,
+                "unknown_s": self.unknown,
                 "planned": str(self.planned),
                 "by_cause": self.availability.by_cause,
                 "out_of_cash_percent": 100.0 * self.out_of_cash / agreed if agreed else None,
@@ -192,8 +195,10 @@ def _clipped(span: Span, past: Past) -> Span:
 def _made(asked: Asked, span: Span, whole: Past, within: Past, oracle: Oracle | None) -> Report:
     seen = [Span(each.start, each.end) for each in within.windows if each.observed > 0]
     hours = [Span(*each) for each in asked.plan.open_spans(*span)] if span.seconds else []
-    agreed = common(hours, seen)
     outages = outages_of(within) if within.windows else []
+    agreed = common(hours, seen)
+    unknown = common(agreed, without(within.unknown(), [each.span for each in outages]))
+    agreed = without(agreed, unknown)
     available = availability(outages, agreed, asked.planned)
     counts = traffic(within.totals)
     operating = seconds(agreed) - available.down
@@ -211,6 +216,7 @@ def _made(asked: Asked, span: Span, whole: Past, within: Past, oracle: Oracle | 
         outages=outages,
         availability=available,
         planned=asked.planned,
+        unknown=seconds(unknown),
         degraded=sum(each.degraded for each in within.windows),
         reliability=reliability(outages, operating, counts.notes_picked or counts.notes_presented),
         out_of_cash=available.by_cause.get("cashOut", 0.0),

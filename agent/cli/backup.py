@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import hashlib
 import os
+import re
 import shutil
 import sys
 import time
@@ -18,6 +20,8 @@ from agent.cli.passphrase import add_passphrase, passphrase
 from agent.config.settings import Settings
 from agent.errors import EXIT_OK, AgentError, Unavailable
 from agent.local import ask
+from agent.outgoing import LARGEST, MANIFEST, PIECE, Manifest, outgoing_of, read_manifest, write_manifest
+from agent.rooms import CARRIERS, carrier
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,6 +37,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--into", metavar="DIRECTORY", type=Path, help="instead of FILE: a new file in this directory, by its time"
     )
+    parser.add_argument(
+        "--send", action="store_true", help="instead of FILE: hand it to the agent, which sends it to the platform in pieces"
+    )
     parser.add_argument("--keep", metavar="N", type=int, default=0, help="with --into: keep the newest N, remove older ones")
     add_passphrase(parser)
 
@@ -40,10 +47,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Take a snapshot, write, and remove what is too old."""
     settings = config.load(args.config)
-    if (args.file is None) == (args.into is None):
-        raise AgentError("name one of FILE and --into")
+    if (args.file is not None) + (args.into is not None) + args.send != 1:
+        raise AgentError("name one of FILE, --into and --send")
+    into = _outgoing(settings) if args.send else args.into
     secret = passphrase(args, twice=True)
-    target = args.file if args.into is None else args.into / _name(settings.gateway.id)
+    target = args.file if into is None else into / _name(settings.gateway.id)
     if args.into is not None:
         args.into.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _snapshot(settings) as snapshot:
@@ -56,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
             return EXIT_OK
         _write(content, target, secret)
     print(f"{target}: {target.stat().st_size} bytes")
+    if args.send:
+        _hand_over(target)
     if args.into is not None and args.keep > 0:
         for old in sorted(args.into.glob(f"{settings.gateway.id}-*.atmbackup"))[: -args.keep]:
             old.unlink()
@@ -71,7 +81,8 @@ def _write(content: backup.Content, target: Path, secret: bytes) -> None:
     """Whole or not at all."""
     draft = target.with_name(f".{target.name}.new")
     try:
-        with os.fdopen(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
             backup.write(content, file, secret)
             file.flush()
             os.fsync(file.fileno())
@@ -80,6 +91,49 @@ def _write(content: backup.Content, target: Path, secret: bytes) -> None:
         raise AgentError(f"{target}: {error.strerror}; name a place with room that may be written") from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _outgoing(settings: Settings) -> Path:
+    """Where the agent takes files from. Raises AgentError when it carries none, or has not delivered the one before."""
+    if carrier(settings) is None:
+        raise AgentError(f"uplinks: none of them carries files; one of kind {' or '.join(CARRIERS)} does")
+    directory = outgoing_of(settings.store.path)
+    try:
+        directory.mkdir(mode=0o750, exist_ok=True)
+        if directory.is_symlink():
+            raise AgentError(f"{directory}: is a link; remove it")
+        _give(directory, directory.parent)
+        before = read_manifest(directory)
+    except OSError as error:
+        raise AgentError(f"{directory}: {error.strerror}; name a store that this user may write beside") from error
+    except ValueError as error:
+        raise AgentError(f"{directory / MANIFEST}: {error}; remove it") from error
+    if before is not None:
+        share = f"{before.sent * PIECE} of {before.size} bytes"
+        raise AgentError(f"{before.name} is on its way still ({share}); try again later, or remove {directory / MANIFEST}")
+    for left in directory.glob("*.atmbackup"):
+        left.unlink()
+    return directory
+
+
+def _hand_over(file: Path) -> None:
+    """The manifest last: from then on the agent sends."""
+    size = file.stat().st_size
+    if size > LARGEST:
+        file.unlink()
+        raise AgentError(f"{file}: {size} bytes, more than the {LARGEST} that are sent over a link; use --into")
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    _give(file, file.parent.parent)
+    _give(write_manifest(file.parent, Manifest(file.name, size, digest)), file.parent.parent)
+    print(f"{file.name}: the agent sends it when nothing else waits; sha256 {digest}")
+
+
+def _give(path: Path, like: Path) -> None:
+    """What root makes for the agent belongs to its user, as its state directory does."""
+    if os.geteuid() == 0:
+        owner = like.stat()
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 @contextlib.contextmanager
@@ -91,11 +145,18 @@ def _snapshot(settings: Settings) -> Iterator[Path]:
         answer = {"done": True, "path": str(_own_snapshot(settings.store.path))}
     if not answer.get("done"):
         raise AgentError("; ".join(answer.get("refused", ["the agent gave no reason"])))
-    path = Path(answer["path"])
+    path = _checked(Path(str(answer.get("path"))), settings.store.path)
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _checked(path: Path, store: Path) -> Path:
+    """The agent's word alone is not enough: what it names is read and then removed, with the rights of whoever backs up."""
+    if path.parent != store.parent or not re.fullmatch(rf"{re.escape(store.name)}-snapshot-[0-9a-f]+", path.name):
+        raise AgentError(f"the agent calls {path} its snapshot, which is none of {store}; nothing was read")
+    return path
 
 
 def _own_snapshot(store: Path) -> Path:

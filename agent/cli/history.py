@@ -99,13 +99,15 @@ def _table(rows: Iterable[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from agent.cli.terminal import plain
+
     table = Table(box=None)
     for column in COLUMNS:
         table.add_column(
             column, justify="right" if column in ("n", "bad", "min", "mean", "max", "deviation", "delta") else "left"
         )
     for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in COLUMNS))
+        table.add_row(*(plain(_cell(row.get(column))) for column in COLUMNS))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 

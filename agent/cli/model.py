@@ -8,16 +8,17 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.cli.span import CONFIG
-from agent.cli.table import columns, rows
+from agent.cli.table import columns, encoded, rows
 from agent.errors import EXIT_FAILED, EXIT_OK, AgentError, ModelRefused
 
 if TYPE_CHECKING:
-    from agent.scoring.learning import AnyModel
+    from agent.scoring.demand import DemandModel
+    from agent.scoring.loading import AnyModel
     from agent.scoring.shelf import Row, Shelf
     from agent.stages.score import Score
 
@@ -34,10 +35,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     inspect = _add(actions, "inspect", "print a file's card; runs nothing of it", file=True)
     verify = _add(actions, "verify", "prove a file in a child process; exit status 1 when the agent would refuse it", file=True)
     score = _add(actions, "score", "score the rows of a CSV file, with what drives each score", file=True)
-    score.add_argument("csv", type=Path, metavar="CSV", help="a column a feature, named in the first line; blank is missing")
+    score.add_argument(
+        "csv",
+        type=Path,
+        metavar="CSV",
+        help="a column a feature, or of a model of demand dates, then a column a machine",
+    )
     score.add_argument(
         "--train-rows", type=int, metavar="N", help="of a model that learns: rows to learn from (default: its card's window)"
     )
+    score.add_argument("--country", default="", metavar="CODE", help="of a model of demand: whose holidays come (default: none)")
     install = _add(actions, "install", "put a file on the shelf of this gateway", file=True)
     rollback = _add(actions, "rollback", "go back to the model that was current before")
     rollback.add_argument("name", metavar="NAME", help="as in the configuration")
@@ -83,20 +90,42 @@ def run(args: argparse.Namespace) -> int:
 
 def _inspect(args: argparse.Namespace) -> int:
     from agent.scoring import onnx_file, trust
-    from agent.scoring.card import CARD_KEY, read_card
 
     data = trust.read(args.file)
     onnx_file.check_operators(args.file, data)
-    found = onnx_file.metadata(args.file, data)
-    if CARD_KEY not in found:
-        raise ModelRefused(f"{args.file}: has no card in its metadata; export it with the project's trainer")
-    read_card(found[CARD_KEY], str(args.file)).parsed_features()
-    card = {**json.loads(found[CARD_KEY]), "sha256": trust.sha256(data), "bytes": len(data)}
+    text = _card_of(args.file, data)
+    card = {**_checked(args.file, data, text), "sha256": trust.sha256(data), "bytes": len(data)}
     if args.json:
         print(json.dumps(card, ensure_ascii=False))
     else:
         _table(card)
     return EXIT_OK
+
+
+def _card_of(path: Path, data: bytes) -> str:
+    """The card as it stands in the file. Raises ModelRefused."""
+    from agent.scoring import onnx_file
+    from agent.scoring.card import CARD_KEY
+
+    found = onnx_file.metadata(path, data)
+    if CARD_KEY not in found:
+        raise ModelRefused(f"{path}: has no card in its metadata; export it with the project's trainer")
+    return found[CARD_KEY]
+
+
+def _checked(path: Path, data: bytes, text: str) -> dict[str, Any]:
+    """The card, once it is one that this agent understands. Raises ModelRefused."""
+    from agent.scoring.card import read_card
+    from agent.scoring.demand_card import is_demand, read_demand_card
+
+    if is_demand(text):
+        read_demand_card(text, str(path))
+    else:
+        card = read_card(text, str(path))
+        if not card.columns:
+            card.parsed_features()
+    content: dict[str, Any] = json.loads(text)
+    return content
 
 
 def _table(card: dict[str, Any]) -> None:
@@ -133,36 +162,68 @@ def _shown(value: object) -> str:
 
 def _verify(args: argparse.Namespace) -> int:
     try:
-        model = _proved(args)
+        told, line = _verified(args)
     except ModelRefused as error:
         if args.json:
             print(json.dumps({"word": error.word, "message": str(error)}))
             return EXIT_FAILED
         raise
-    if args.json:
-        print(json.dumps({"word": "ok", "id": model.id, "sha256": model.sha256, "features": len(model.card.features)}))
-    else:
-        rows = len(model.card.golden.scores)
-        print(f"{args.file}: good: {model.id}, {len(model.card.features)} features, {rows} golden rows agree")
+    print(json.dumps({"word": "ok", **told}) if args.json else f"{args.file}: good: {line}")
     return EXIT_OK
+
+
+def _verified(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """What there is to say of a file that is good. Raises ModelRefused."""
+    if _is_demand(args.file):
+        demand = asyncio.run(_proved_demand(args))
+        told = {"id": demand.id, "sha256": demand.sha256, "levels": len(demand.card.levels)}
+        return told, f"{demand.id}, {len(demand.card.levels)} quantiles, {len(demand.card.golden.history)} golden machines agree"
+    model = _proved(args)
+    count, rows = len(model.card.features), len(model.card.golden.scores)
+    told = {"id": model.id, "sha256": model.sha256, "features": count}
+    return told, f"{model.id}, {count} features, {rows} golden rows agree"
+
+
+def _is_demand(path: Path) -> bool:
+    """Whether the file says that it foretells demand. It proves nothing; what it says is checked by whoever loads it."""
+    from agent.scoring import onnx_file, trust
+    from agent.scoring.card import CARD_KEY
+    from agent.scoring.demand_card import is_demand
+
+    return is_demand(onnx_file.metadata(path, trust.read(path)).get(CARD_KEY, ""))
 
 
 def _proved(args: argparse.Namespace) -> AnyModel:
     from agent.scoring import prove
 
+    _check_hash(args)
+    return asyncio.run(prove(args.file, args.sha256, args.budget, time.perf_counter, args.key))
+
+
+def _proved_demand(args: argparse.Namespace) -> Coroutine[Any, Any, DemandModel]:
+    from agent.scoring import prove_demand
+
+    _check_hash(args)
+    return prove_demand(args.file, args.sha256, args.budget, args.key)
+
+
+def _check_hash(args: argparse.Namespace) -> None:
     if args.sha256 is not None and (len(args.sha256) != 64 or set(args.sha256) - set("0123456789abcdef")):
         raise AgentError(f"--sha256: expected 64 hexadecimal digits in lower case, got {args.sha256!r}")
-    return asyncio.run(prove(args.file, args.sha256, args.budget, time.perf_counter, args.key))
 
 
 # Asking -----------------------------------------------------------------------------------------------------------------
 
 
 def _score(args: argparse.Namespace) -> int:
-    from agent.scoring import prove, trust
+    from agent.scoring import prove, prove_demand, trust
 
     sha256 = trust.sha256(trust.read(args.file))  # whoever types the file's name vouches for it
-    model = asyncio.run(prove(args.file, sha256, 60.0, time.perf_counter))
+    if _is_demand(args.file):
+        from agent.cli.demand import foretell
+
+        return foretell(asyncio.run(prove_demand(args.file, sha256, 60.0)), args.csv, args.country, as_json=args.json)
+    model = asyncio.run(prove(args.file, sha256, 60.0, time.perf_counter, of_table=True))
     writer = None if args.json else csv.writer(sys.stdout)
     if writer is not None:
         writer.writerow(("score", "class", "drivers"))
@@ -188,7 +249,8 @@ def _scores(model: AnyModel, path: Path, train_rows: int | None) -> Iterator[Sco
     if isinstance(model, LoadedModel):
         if train_rows is not None:
             raise AgentError(f"--train-rows: {model.card.name} has learned all it knows; leave it out")
-        for number, row in rows(path, model.card.features):
+        given = encoded(path, model.card.columns) if model.card.columns else rows(path, model.card.features)
+        for number, row in given:
             score = model(row)
             if score is None:
                 raise AgentError(f"{path}:{number}: the model gives no score: {model.error}")

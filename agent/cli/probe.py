@@ -19,7 +19,7 @@ from agent import config
 from agent.cli.record import argument, chosen
 from agent.config.scalars import duration
 from agent.config.settings import SourceSettings
-from agent.errors import EXIT_FAILED, EXIT_OK, ConfigError
+from agent.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, ConfigError
 from agent.records import Reading
 from agent.sources import SOURCES, Context, Source
 
@@ -55,12 +55,18 @@ class Found:
     identity: str = ""
     round_trip_s: float | None = None
     points: dict[str, Any] = field(default_factory=dict)
+    mistaken: bool = field(default=False, repr=False)  # it can never work as it is configured
     answered: float = field(default=inf, repr=False)  # loop time of the first answer, and of the last that was news
     heard: float = field(default=inf, repr=False)
 
     def turned(self, word: str, why: str) -> None:
         """Its state has changed."""
         self.state, self.why = word, why
+
+    def misread(self, error: ConfigError) -> None:
+        """Its configuration is at fault, as only its opening could tell."""
+        self.mistaken = True
+        self.turned("broken", "; ".join(mistake.removeprefix(f"source {self.name}: ") for mistake in error.mistakes))
 
     def take(self, readings: Sequence[Reading], mono: float) -> None:
         """What it said."""
@@ -84,7 +90,7 @@ class Found:
 
     def shown(self) -> dict[str, Any]:
         """As JSON."""
-        hidden = ("answered", "heard")
+        hidden = ("answered", "heard", "mistaken")
         return {key: value for key, value in vars(self).items() if key not in hidden}
 
 
@@ -100,31 +106,23 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({"sources": [each.shown() for each in found]}))
     else:
         _table(found)
+    if any(each.mistaken for each in found):
+        return EXIT_CONFIG
     return EXIT_OK if all(each.state == "ok" for each in found) else EXIT_FAILED
 
 
 async def _all(sources: Sequence[SourceSettings], gateway: str, wait: float) -> list[Found]:
-    """Every source, all at once; those that share a line take turns on it as they do in the agent. Raises ConfigError."""
+    """Every source, all at once; those that share a line take turns on it as they do in the agent."""
     lines: dict[str, Any] = {}
     found = [Found(each.name, each.kind, _port(each.settings)) for each in sources]
-    opened: list[Source] = []
-    mistakes: list[str] = []
+    opened: list[tuple[Source, Found]] = []
     for each, result in zip(sources, found, strict=True):
         context = Context(each.name, each.machine, gateway, time.time, lines, result.turned)
         try:
-            opened.append(import_module(SOURCES[each.kind]).open_source(context, each.settings))
+            opened.append((import_module(SOURCES[each.kind]).open_source(context, each.settings), result))
         except ConfigError as error:
-            mistakes += error.mistakes
-    if mistakes:
-        raise ConfigError(mistakes)
-    ends = await asyncio.gather(*(_one(*pair, wait) for pair in zip(opened, found, strict=True)), return_exceptions=True)
-    for end in ends:
-        if isinstance(end, ConfigError):
-            mistakes += end.mistakes
-        elif isinstance(end, BaseException):
-            raise end
-    if mistakes:
-        raise ConfigError(mistakes)
+            result.misread(error)
+    await asyncio.gather(*(_one(source, result, wait) for source, result in opened))
     return found
 
 
@@ -140,7 +138,9 @@ async def _one(source: Source, found: Found, wait: float) -> None:
         following.cancel()
         await asyncio.wait([following])
     if not following.cancelled() and (error := following.exception()) is not None:
-        raise error
+        if not isinstance(error, ConfigError):
+            raise error
+        found.misread(error)
     found.identity = source.identity
     if not found.state:
         found.turned("silent", f"nothing intact came within {wait:g} s: {SETTINGS}, or --wait longer")
@@ -162,8 +162,9 @@ def _port(settings: Any) -> str:
         if (where := getattr(settings, key, None)) is not None:
             line = getattr(settings, "line", "")
             return f"{where} ({line})" if line else str(where)
-    contacts = getattr(settings, "contacts", ())
-    return "pins " + ", ".join(str(contact.pin) for contact in contacts) if contacts else "-"
+    pins = ", ".join(str(each.pin) for each in getattr(settings, "wired", ()))
+    channels = ", ".join(str(each.channel) for each in getattr(settings, "loops", ()))
+    return "; ".join([f"pins {pins}"] * bool(pins) + [f"{getattr(settings, 'converter', '')} {channels}"] * bool(channels)) or "-"
 
 
 def _table(found: Sequence[Found]) -> None:

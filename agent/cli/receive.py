@@ -19,6 +19,7 @@ import msgspec
 
 from agent.errors import EXIT_FAILED, EXIT_OK, AgentError
 from agent.receive.database import Database, clocks, open_database, restore
+from agent.receive.files import Files
 from agent.receive.intake import Intake
 from agent.receive.ledger import Account, Ledger
 from agent.receive.outfile import OutFile
@@ -69,6 +70,9 @@ def add_parser(subparsers: Any) -> None:
         kept = way.add_mutually_exclusive_group()
         kept.add_argument("--out", type=Path, metavar="FILE", help="write each envelope to it as a line of JSON, and continue it")
         kept.add_argument("--into", metavar="DATABASE", help="store each envelope once: sqlite:FILE or postgresql://HOST/NAME")
+        way.add_argument(
+            "--files", type=Path, metavar="DIR", help="put the backups that gateways send together there: DIR/GATEWAY/NAME"
+        )
         way.add_argument("--json", action="store_true", help="the account as one JSON object, on the last line")
         way.add_argument("--for", dest="duration", type=duration, metavar="DURATION", help="stop by itself, as in 90s or 2h")
         way.add_argument("--ready-file", type=Path, metavar="FILE", help="write the URL to it once ready to receive")
@@ -103,7 +107,8 @@ def run(args: argparse.Namespace) -> int:
         raise AgentError(f"--share {args.share}: give each receiver of the group a --client-id of its own, always the same")
     out = _database(args.into) if args.into else _open(args.out)
     try:
-        intake = _intake(out, getattr(args, "topic", ""))
+        files = Files(args.files, _say) if args.files is not None else None
+        intake = _intake(out, getattr(args, "topic", ""), files)
         failure = (_coap if args.way == "coap" else _mqtt)(args, intake)
         if failure:
             print(f"atm-agent: {failure}", file=sys.stderr)
@@ -163,9 +168,9 @@ def _open(path: Path | None) -> OutFile | None:
         raise AgentError(f"--out {path}: {error.strerror}; name a file that this user may write") from None
 
 
-def _intake(out: OutFile | Database | None, topic: str) -> Intake:
+def _intake(out: OutFile | Database | None, topic: str, files: Files | None) -> Intake:
     try:
-        return Intake(out, _say, time.time, Place(topic))
+        return Intake(out, _say, time.time, Place(topic), files)
     except ValueError as error:
         raise AgentError(f"--out {error}") from None
     except OSError as error:

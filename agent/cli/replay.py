@@ -44,10 +44,20 @@ def run(args: argparse.Namespace) -> int:
         raise AgentError(f"{args.file}: holds no reading; record one, or export readings with atm-agent history --json")
     machine = args.machine or first[0].machine
     pipeline = Pipeline(_settings(machine, args))
-    found = replayed(pipeline, chain([first], moments))
+    heard: set[str] = set()
+    found = replayed(pipeline, _noted(chain([first], moments), heard))
     wanted = (body for body in found if isinstance(body, Alarm) or (args.summaries and isinstance(body, Summary)))
     (_lines if args.json else _table)(wanted)
+    if machine not in heard:
+        raise AgentError(f"{args.file}: says nothing of {machine}; it tells of {', '.join(sorted(heard))}")
     return EXIT_OK
+
+
+def _noted(moments: Iterable[list[Reading]], heard: set[str]) -> Iterator[list[Reading]]:
+    """The same moments; `heard` learns which machines they tell of."""
+    for readings in moments:
+        heard.update(reading.machine for reading in readings)
+        yield readings
 
 
 def _moments(name: str) -> Iterator[list[Reading]]:
@@ -109,4 +119,5 @@ def _table(bodies: Iterable[Body]) -> None:
         elif isinstance(body, Summary):
             text = f"{sum(point.n for point in body.points.values())} readings of {len(body.points)} points"
             table.add_row(shown(body.end), "window", "", "", "", f"{text}, observed {body.observed:.0%}")
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    console.print(table if table.row_count else "no alarms")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shutil
 import tempfile
@@ -62,20 +63,37 @@ def _put_in_place(scratch: Path, args: argparse.Namespace, gateway: str) -> None
         moves.append((scratch / backup.CONFIG, args.config))
     moves = [(source, target) for source, target in moves if source.exists()]
     for _, target in moves:
-        if target.exists():
+        if os.path.lexists(target):
             raise AgentError(f"{target}: exists; nothing was restored. Move it away first: what it holds would be lost")
     if (scratch / backup.STORE).exists():
         begin_new_life(scratch / backup.STORE)
     for source, target in moves:
         target.parent.mkdir(parents=True, exist_ok=True)
         _own(source, target.parent)
-        shutil.move(source, target)
+        _move(source, target)
 
 
 def _own(path: Path, like: Path) -> None:
-    """Root restores for the agent's user: what goes into a directory belongs to whoever the directory does."""
+    """Root restores for the agent's user: what goes into a directory belongs to whoever the directory does.
+
+    Called where nobody else can reach: no name may become a link to another file meanwhile.
+    """
     owner = like.stat()
     for each in (path, *path.rglob("*")):
         if os.geteuid() == 0:
             os.chown(each, owner.st_uid, owner.st_gid)
         each.chmod(0o750 if each.is_dir() else 0o640)
+
+
+def _move(source: Path, target: Path) -> None:
+    """To where nothing is, not even a link, and never through one; across file systems too. Raises AgentError."""
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise AgentError(f"{target}: {error.strerror}; what was restored so far stays") from error
+        with tempfile.TemporaryDirectory(prefix=".restore-", dir=target.parent) as scratch:  # ours alone, on that file system
+            copy = Path(scratch) / target.name
+            (shutil.copytree if source.is_dir() else shutil.copy2)(source, copy)
+            _own(copy, target.parent)
+            os.rename(copy, target)

@@ -11,6 +11,7 @@ from pathlib import Path
 from agent import config
 from agent.config.scalars import duration
 from agent.errors import AgentError
+from agent.store.history import is_store
 
 CONFIG = Path("/etc/atm-agent/config.yaml")
 
@@ -27,9 +28,12 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", type=Path, metavar="DIR", help="the store itself, instead of --config")
 
 
-def add_span(parser: argparse.ArgumentParser) -> None:
-    """Arguments that say which machine and when."""
-    parser.add_argument("--machine", metavar="M", help="one machine, or the gateway's own id (default: all)")
+def add_span(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Arguments that say which machine, or which `several`, and when."""
+    if several:
+        parser.add_argument("--machine", action="append", metavar="M", help="a machine; may be given again (default: all)")
+    else:
+        parser.add_argument("--machine", metavar="M", help="one machine, or the gateway's own id (default: all)")
     when = "2026-11-23, 2026-11-23T08:00, with an offset or else UTC; or so long ago: 90m, 2h, 7d"
     parser.add_argument("--from", dest="start", type=moment, default=float("-inf"), metavar="TIME", help=when)
     parser.add_argument("--to", dest="end", type=moment, default=float("inf"), metavar="TIME", help="not included")
@@ -53,7 +57,7 @@ def moment(text: str) -> float:
 def store_of(args: argparse.Namespace) -> Path:
     """The store's directory. Raises ConfigError or AgentError."""
     path: Path = args.store if args.store is not None else config.load(args.config).store.path
-    if not path.is_dir():
+    if not path.is_dir() or not is_store(path):
         raise AgentError(
             f"{path}: there is no store; name its directory with --store, or the agent's configuration with --config"
         )

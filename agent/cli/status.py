@@ -55,26 +55,31 @@ def _table(status: dict[str, Any], *, clear: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from agent.cli.terminal import plain
+
     console = Console()
     if clear:
         console.clear()
     head = Table(show_header=False, box=None)
     for key in ("gateway", "configuration", "backlog", "made", "card", "rss_mb", "cpu_s"):
-        head.add_row(key, _text(status[key]))
+        head.add_row(key, plain(_text(status[key])))
     console.print(head)
     console.print(_legs(status["legs"], status["at"]))
     for machine, points in status["points"].items():
-        table = Table(title=machine, title_justify="left")
+        table = Table(title=plain(machine), title_justify="left")
         table.add_column("point")
         table.add_column("value", justify="right")
         for name, value in sorted(points.items()):
-            table.add_row(name, "no answer" if value is None else f"{value:g}" if isinstance(value, float) else str(value))
+            shown = "no answer" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+            table.add_row(plain(name), plain(shown))
         console.print(table)
 
 
 def _legs(legs: list[dict[str, Any]], now: float) -> Any:
     """The way from a sensor to the platform, a row a leg."""
     from rich.table import Table
+
+    from agent.cli.terminal import plain
 
     table = Table(title="from sensor to platform", title_justify="left")
     for heading in ("leg", "name", "state", "for", "numbers"):
@@ -83,7 +88,8 @@ def _legs(legs: list[dict[str, Any]], now: float) -> Any:
         age = "-" if leg["since"] is None else _span(now - leg["since"])
         numbers = ", ".join(f"{name} {value:g}" for name, value in leg["numbers"].items())
         why = f" ({leg['why']})" if leg["why"] else ""
-        table.add_row(leg["leg"], leg["name"], leg["state"] + why, age, numbers, style="" if leg["good"] else "bold red")
+        cells = (leg["leg"], leg["name"], leg["state"] + why, age, numbers)
+        table.add_row(*map(plain, cells), style="" if leg["good"] else "bold red")
     return table
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from agent.config.ports import conflicts
 from agent.config.schema import BAD, Document
 from agent.config.settings import RulesSettings, Settings, SourceSettings, UplinkSettings, check_pauses
 from agent.settings import Duration, Name
@@ -126,6 +127,7 @@ class _Configuration(Document):
             if machines_read and source.machine not in machines:
                 known = ", ".join(machines)
                 self.note(f"sources[{index}].machine", f"no machine {source.machine!r} is configured; known are {known}")
+            self._check_ports(settings.sources, index)
         self._check_fallbacks(settings)
         for name in settings.clean.limits:
             if point(name) is None:
@@ -142,6 +144,11 @@ class _Configuration(Document):
         for index, name in enumerate(names):
             if name in names[:index]:
                 self.note(f"{path}[{index}].{key}", f"{name!r} is taken by another; names are given once")
+
+    def _check_ports(self, sources: Sequence[SourceSettings], index: int) -> None:
+        for key, other, wrong, remedy in conflicts(sources, index):
+            line = self.line_of(f"sources[{other}].{key}")
+            self.note(f"sources[{index}].{key}", f"{wrong} source {sources[other].name} (line {line}); {remedy}")
 
     def _check_fallbacks(self, settings: Settings) -> None:
         """Each stands in for an uplink that is none itself."""
@@ -173,6 +180,14 @@ class _Configuration(Document):
             if word not in entry.words:
                 known = ", ".join(entry.words) or f"numbers ({entry.unit}) only"
                 self.note(path, f"{condition.point} has no word {word!r}; it has {known}")
+        numeric = next((test for test in NUMERIC if getattr(condition, test) is not None), None)
+        if numeric is not None and entry.words:
+            self.note(f"{path}.{numeric}", f"{condition.point} gives words ({', '.join(entry.words)}) and no number")
+        if condition.per is not None and point(condition.per) is None:
+            self.note(f"{path}.per", _no_such_point(condition.per))
+
+
+NUMERIC = ("above", "below", "grows", "rises", "falls", "swings", "above_usual", "below_usual", "overdue")
 
 
 def _no_such_point(name: str) -> str:

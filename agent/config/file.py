@@ -1,18 +1,25 @@
 """The file that an agent runs with, the copy of the last one that worked, and one that the platform has sent.
 
 What the platform sent stands beside the copy. It holds until somebody at the gateway changes the file itself: it ends with the
-hash of the file that it stands for, and the newest change wins.
+hash of the file that it stands for, and the newest change wins. Where it was damaged, or does not work any more, the file holds
+again, and the log says so.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import re
 from pathlib import Path
 
 from agent import config
 from agent.config.settings import Settings
 from agent.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+_MARK = re.compile(rb"\n# in the place of ([0-9a-f]{64}), whole as ([0-9a-f]{64})\n\Z")
 
 
 class ConfigurationFile:
@@ -28,21 +35,37 @@ class ConfigurationFile:
 
     def read(self) -> Settings:
         """What holds now: the file, or what the platform sent in its place. Raises ConfigError with every mistake."""
-        path = self.received if self.received is not None and self._stands_for_the_file(self.received) else self.path
-        settings = config.load(path)
-        self._text = path.read_bytes()
+        settings = self._received() if self.received is not None else None
+        if settings is None:
+            settings = config.load(self.path)
+            self._text = self.path.read_bytes()
         self.mistakes = ()
         return settings
 
-    def _stands_for_the_file(self, received: Path) -> bool:
+    def _received(self) -> Settings | None:
+        """The settings that the platform sent in the place of the file as it is now; None where the file holds."""
+        assert self.received is not None
         try:
-            return received.read_bytes().endswith(self._mark())
-        except OSError:
-            return False
-
-    def _mark(self) -> bytes:
-        """A comment: in the place of the file as it is now."""
-        return b"\n# in the place of %b\n" % hashlib.sha256(self.path.read_bytes()).hexdigest().encode()
+            text = self.received.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            log.error("%s: %s; what the platform sent is lost, and %s holds", self.received, error.strerror, self.path)  # noqa: TRY400
+            return None
+        mark = _MARK.search(text)
+        if mark is None or mark[2] != _sha256(text[: mark.start()]):
+            log.error("%s was damaged; what the platform sent is lost, and %s holds", self.received, self.path)
+            return None
+        if not self.path.exists() or mark[1] != _sha256(self.path.read_bytes()):
+            return None
+        try:
+            settings = config.load(self.received)
+        except ConfigError as error:
+            for mistake in error.mistakes:
+                log.error("what the platform sent does not work any more, and %s holds: %s", self.path, mistake)  # noqa: TRY400
+            return None
+        self._text = text
+        return settings
 
     def draft(self, text: str) -> tuple[Settings, Path]:
         """The settings of a text that the platform has sent, and where it waits. Raises ConfigError with every mistake."""
@@ -60,11 +83,13 @@ class ConfigurationFile:
             raise ConfigError([mistake.replace(f"{waiting}:", "configuration:") for mistake in error.mistakes]) from None
 
     def adopt(self, waiting: Path) -> None:
-        """What waits is what runs now, and after a restart too."""
+        """What waits is what runs now, and after a restart too. Raises OSError when it cannot be kept for that."""
         assert self.received is not None
-        _write(waiting, waiting.read_bytes() + self._mark())
+        sent = waiting.read_bytes()
+        text = b"%b\n# in the place of %b, whole as %b\n" % (sent, _sha256(self.path.read_bytes()), _sha256(sent))
+        _write(waiting, text)
         waiting.replace(self.received)
-        self._text = self.received.read_bytes()
+        self._text = text
         self.mistakes = ()
 
     def read_or_last_good(self) -> Settings:
@@ -87,6 +112,10 @@ class ConfigurationFile:
         draft = self.good.with_name(self.good.name + ".new")
         _write(draft, self._text)
         draft.replace(self.good)
+
+
+def _sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode()
 
 
 def _write(path: Path, data: bytes) -> None:

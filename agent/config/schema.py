@@ -51,11 +51,14 @@ class Document:
 
     def note(self, path: str, message: str, line: int | None = None) -> None:
         """Note a mistake at a path; without a line it stands where the path was read, or the nearest one above it."""
-        near = path
-        while near and near not in self._lines:
-            near = _PARENT.sub("", near) if _PARENT.search(near) else ""
-        where = line if line is not None else self._lines.get(near, 1)
+        where = line if line is not None else self.line_of(path)
         self.mistakes.append((where, f"{path}: {message}" if path else message))
+
+    def line_of(self, path: str) -> int:
+        """Where a path was read, or the nearest one above it."""
+        while path and path not in self._lines:
+            path = _PARENT.sub("", path) if _PARENT.search(path) else ""
+        return self._lines.get(path, 1)
 
     def finish(self) -> None:
         """Raise ConfigError with everything that was noted, in the order of the lines."""

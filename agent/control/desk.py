@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
+from agent.control import TABLE
 from agent.control.commands import COMMANDS, Command, Done, arguments_of
 from agent.control.request import Request, RequestRefused, open_request
 from agent.errors import AgentError, StoreUnavailable
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TABLE = "control"
 WATERMARK = "watermark"  # of the journal: everything that ended before it is late, whatever the clock says
+SINCE = "since"  # of the journal: it was lost then, and what was asked before may have run already
 LONGEST = 7 * 86_400.0  # s that a request may be good for: so long its id is remembered
 AHEAD = 300.0  # s that the operator's clock may be before ours
 LIMIT = 1_000  # requests that are remembered at once
@@ -71,13 +72,17 @@ class Desk:
         self._audit = audit
         self._seen: dict[str, float] = {}  # id -> exp
         self._watermark = float("-inf")
+        self._since = float("-inf")
         self._waiting: asyncio.Queue[bytes] = asyncio.Queue(QUEUE)
         self._came_again: set[str] = set()
         self.refused = 0
         self.repeated = 0
 
     def restore(self, documents: Mapping[str, Mapping[str, Any]], answered: Collection[str]) -> None:
-        """Go on where an earlier run ended. `answered`: the ids whose Answer is in the store already."""
+        """Go on where an earlier run ended. `answered`: the ids whose Answer is in the store already.
+
+        Answers without a journal: it was lost, so nobody can say what ran. What was asked before now is not taken any more.
+        """
         changes: dict[str, dict[str, Any] | None] = {}
         bodies: list[Body] = []
         for name, document in documents.items():
@@ -87,12 +92,19 @@ class Desk:
             if name == WATERMARK:
                 self._watermark = float(exp)
                 continue
+            if name == SINCE:
+                self._since = float(exp)
+                continue
             self._seen[name] = float(exp)
             if document.get("state") == TAKEN:
                 changes[name] = {**document, "state": ANSWERED}
                 if name not in answered:
                     text = "the agent ended while this was under way; look what is the case, and ask again with a new id"
                     bodies.append(self._answer(name, str(document.get("command", "")), Outcome.INTERRUPTED, text))
+        if answered and not documents:
+            self._since = self._now()
+            changes[SINCE] = {"exp": self._since}
+            self._audit("the journal of the requests was lost; what was asked before now is refused")
         if changes:
             self._keep(bodies, {TABLE: changes})
 
@@ -143,6 +155,8 @@ class Desk:
             raise RequestRefused(f"request {request.jti} is good for no time, or for more than {LONGEST / 86_400:.0f} days")
         if request.exp <= max(now, self._watermark):
             raise RequestRefused(f"request {request.jti} came after its time")
+        if request.iat < self._since:
+            raise RequestRefused(f"request {request.jti} is from before the journal was lost; ask again with a new id")
         if request.iat > now + AHEAD:
             raise RequestRefused(f"request {request.jti} is of a later time than this gateway's clock shows")
         if len(self._seen) >= LIMIT and not any(exp <= now for exp in self._seen.values()):

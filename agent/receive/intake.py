@@ -10,6 +10,7 @@ import msgspec
 
 from agent.encode import Encoding, Undecodable
 from agent.receive.database import Database, restore
+from agent.receive.files import Files
 from agent.receive.ledger import Account, Ledger
 from agent.receive.outfile import OutFile, kept
 from agent.receive.place import Place
@@ -31,7 +32,12 @@ class Intake:
     """One ledger, one out file. `say` is given each line for people, `now` is the wall clock in seconds since the epoch."""
 
     def __init__(
-        self, out: OutFile | Database | None, say: Callable[[str], None], now: Callable[[], float], place: Place | None = None
+        self,
+        out: OutFile | Database | None,
+        say: Callable[[str], None],
+        now: Callable[[], float],
+        place: Place | None = None,
+        files: Files | None = None,
     ) -> None:
         """Continues where the out file or the database ends. Raises ValueError when the file holds something else, or OSError."""
         self._ledger = Ledger()
@@ -39,6 +45,7 @@ class Intake:
         self._say = say
         self._now = now
         self._place = place or Place()
+        self._files = files
         if isinstance(out, OutFile):
             for line in out.lines():
                 self._ledger.enter(line, line.received_at)
@@ -54,6 +61,8 @@ class Intake:
                 return
             envelopes = encoding.decode(payload)
             self._place.check(envelopes, place)
+            if self._files is not None:
+                envelopes = [self._files.take(each) for each in envelopes]
         except Undecodable as error:
             self._ledger.undecodable += 1
             self._say(f"refused {len(payload)} bytes at {_printable('/'.join(place))}: {error}")

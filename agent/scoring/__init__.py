@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -17,38 +18,65 @@ from typing import TYPE_CHECKING
 from agent.errors import ModelRefused
 from agent.scoring import onnx_file, trust
 
-if TYPE_CHECKING:
-    from agent.scoring.learning import AnyModel  # the runtime is loaded only once a child has survived it
+if TYPE_CHECKING:  # the runtime is loaded only once a child has survived it
+    from agent.scoring.demand import DemandModel
+    from agent.scoring.loading import AnyModel
 
-__all__ = ["prove"]
+__all__ = ["prove", "prove_demand"]
+
+# From 1.29 on, onnxruntime's wheels tell Microsoft of each session and keep a device's id and a database in ~/.cache, unless this
+# is set when they are loaded. Nothing of a cash machine goes there; what is loaded from this package comes after this line.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a score is too small for numpy to share it out
 
 PROBE_LIMIT = 90.0  # s of waiting for the child, which may use 60 s of the processor
 ANSWER_LIMIT = 64 * 1024  # bytes of the child's answer that are looked at
 
 
 async def prove(
-    path: Path, sha256: str | None, budget: float, perf_counter: Callable[[], float], keys: Sequence[Path] = ()
+    path: Path,
+    sha256: str | None,
+    budget: float,
+    perf_counter: Callable[[], float],
+    keys: Sequence[Path] = (),
+    *,
+    of_table: bool = False,
 ) -> AnyModel:
     """Load a model that somebody vouches for and that has given its golden outputs in a child process.
 
     A pinned `sha256` vouches for it, or a signature by one of `keys`; where both are given both must hold, where neither is the
-    release that the file came with must name it. `budget`: seconds that one score may take. Raises ModelRefused: `missing` when
-    there is no file, `refused` when it is not what it should be, `slow` when it takes too long, `broken` when it cannot be run.
+    release that the file came with must name it. `budget`: seconds that one score may take. `of_table`: its features may be
+    columns of a table, which no pipeline makes. Raises ModelRefused: `missing` when there is no file, `refused` when it is not
+    what it should be, `slow` when it takes too long, `broken` when it cannot be run.
     """
+    data, found = await _survived(path, sha256, budget, keys, ("--of-table",) if of_table else ())
+    from agent.scoring.loading import load_any  # noqa: PLC0415
+
+    return await asyncio.to_thread(load_any, path, data, found, budget, perf_counter, of_table=of_table)
+
+
+async def prove_demand(path: Path, sha256: str | None, budget: float, keys: Sequence[Path] = ()) -> DemandModel:
+    """The same for a model of demand, which answers questions about days to come and is never asked by a pipeline."""
+    data, found = await _survived(path, sha256, budget, keys, ("--demand",))
+    from agent.scoring.demand import load_demand  # noqa: PLC0415
+
+    return await asyncio.to_thread(load_demand, path, data, found)
+
+
+async def _survived(path: Path, sha256: str | None, budget: float, keys: Sequence[Path], how: Sequence[str]) -> tuple[bytes, str]:
+    """A file that somebody vouches for and that a child has proved, and its hash. Raises ModelRefused."""
     data = await asyncio.to_thread(trust.read, path)
     pinned = sha256 if sha256 is not None or keys else trust.vouched(path)
     found = trust.check_hash(path, data, pinned)
     onnx_file.check_operators(path, data)
-    await _probe(path, data, tuple(keys), budget)
-    from agent.scoring.learning import load_any  # noqa: PLC0415
-
-    return await asyncio.to_thread(load_any, path, data, found, budget, perf_counter)
-
-
-async def _probe(path: Path, data: bytes, keys: tuple[Path, ...], budget: float) -> None:
     named = [word for key in keys for word in ("--key", str(key))]
+    await _probe(path, data, (str(path), "--budget", str(budget), *named, *how))
+    return data, found
+
+
+async def _probe(path: Path, data: bytes, words: Sequence[str]) -> None:
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "agent.scoring.probe", str(path), "--budget", str(budget), *named,
+        sys.executable, "-m", "agent.scoring.probe", *words,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:

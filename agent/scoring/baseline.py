@@ -45,9 +45,9 @@ class Pace:
     """Rows over which level, spread and unrest are taken."""
     slow: float = 1.0
     """A machine that changes for good is usual again after about this."""
-    damp: float = 0.25
+    damp: float = 1.0
     """A score that stays high tells less and less; this long it takes."""
-    fade: float = 0.2
+    fade: float = 0.1
     """A peak is remembered this long."""
     limit: float = 1.5
     """Times the commissioning window's own tail: where the score is one half."""

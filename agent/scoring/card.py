@@ -35,6 +35,14 @@ class Histogram(msgspec.Struct, frozen=True):
     shares: tuple[float, ...]
 
 
+class Column(msgspec.Struct, frozen=True):
+    """A feature that is a column of a table."""
+
+    name: str
+    words: tuple[str, ...] = ()
+    """The feature is the place of the cell's word among these; without any, the cell is a number."""
+
+
 class Card(msgspec.Struct, frozen=True):
     """The part of the card that the gateway acts on; the rest is for people (card.md)."""
 
@@ -53,6 +61,8 @@ class Card(msgspec.Struct, frozen=True):
     """What its alarm says of it, behind its name."""
     every: float = 5.0
     """Seconds between two scores unless the configuration says otherwise."""
+    columns: tuple[Column, ...] = ()
+    """Of a model of tables: what each feature is read from. No pipeline makes them."""
     window: int = 0
     """Rows of the commissioning window of a model that learns at the machine; 0 for one that has learned all it knows."""
     pace: dict[str, float] = {}
@@ -67,6 +77,10 @@ class Card(msgspec.Struct, frozen=True):
 
     def parsed_features(self) -> tuple[Feature, ...]:
         """The features that the pipeline must make. Raises ModelRefused when it cannot."""
+        if self.columns:
+            raise ModelRefused(
+                f"the model {self.name} scores the rows of a table, whose columns no sensor gives: atm-agent model score FILE CSV"
+            )
         try:
             return tuple(parse(text) for text in self.features)
         except ValueError as error:
@@ -85,12 +99,16 @@ def read_card(text: str, path: str) -> Card:
         raise ModelRefused(f"{path}: its card has no golden inputs with their scores; export it with the project's trainer")
     if any(len(row) != len(card.features) for row in card.golden.inputs):
         raise ModelRefused(f"{path}: its card's golden inputs do not fit its {len(card.features)} features")
+    if card.columns and tuple(column.name for column in card.columns) != card.features:
+        raise ModelRefused(f"{path}: its card's columns are not its features")
     if card.histograms and (len(card.histograms) != len(card.features) or any(map(_crooked, card.histograms))):
         raise ModelRefused(f"{path}: its card's histograms do not fit its {len(card.features)} features")
     if not (1.0 <= card.every <= 3_600.0 and 0 <= card.window <= MOST_ROWS):
         raise ModelRefused(f"{path}: its card wants a score every {card.every:g} s and a window of {card.window} rows")
     if not 0 < len(card.says) <= 80 or not card.says.isprintable():
         raise ModelRefused(f"{path}: its card's words for an alarm are not 1 to 80 printable characters")
+    if any(not 0 < len(each) <= 80 or not each.isprintable() for each in (card.name, card.version)):
+        raise ModelRefused(f"{path}: its card's name and version are not 1 to 80 printable characters each")
     if not 0.0 < card.threshold <= 1.0:
         raise ModelRefused(f"{path}: its card's threshold is {card.threshold}; a score is above 0 and at most 1")
     return card

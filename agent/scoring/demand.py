@@ -12,7 +12,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import onnxruntime
 
@@ -20,32 +19,14 @@ from agent.analysis.daycodes import CODES, codes
 from agent.analysis.holidays import Holidays
 from agent.analysis.risk import DayOfDemand, Demand, Forecast, history_forecast, quantile_forecast
 from agent.errors import ModelRefused
-from agent.scoring import onnx_file, trust
+from agent.scoring import onnx_file
 from agent.scoring.card import CARD_KEY
+from agent.scoring.demand_card import BACK, WRONG_FILE, DemandCard, read_demand_card
 
-BACK, AHEAD = 546, 56  # days that the graph sees
+AHEAD = 56  # days ahead that the graph sees
 RECENT = 182  # days that it needs; what is older tells the season
 LEAST_KNOWN = 28  # of the recent days; with fewer the past alone says as much
 TOLERANCE = 1e-4  # relative, between a golden output and what the runtime here answers
-WRONG_FILE = "name the cash_demand.onnx that `python -m models.cash_demand train` wrote"
-
-
-class Golden(msgspec.Struct, frozen=True):
-    """Two machines' past, and the cumulative quantiles that the exporter's runtime gave for it; null is not known."""
-
-    history: tuple[tuple[float | None, ...], ...]
-    first: date
-    country: str
-    cumulative: tuple[tuple[tuple[float, ...], ...], ...]
-
-
-class DemandCard(msgspec.Struct, frozen=True):
-    """The part of the card that is acted on."""
-
-    name: str
-    version: str
-    levels: tuple[float, ...]
-    golden: Golden
 
 
 @dataclass(frozen=True)
@@ -80,6 +61,12 @@ class DemandModel:
 
         return forecast
 
+    def golden(self) -> np.ndarray[Any, Any]:
+        """What it answers to the card's golden rows."""
+        golden = self.card.golden
+        history = np.array([[np.nan if value is None else value for value in row] for row in golden.history])
+        return self.cumulative(history, golden.first, Holidays(golden.country))
+
     def cumulative(self, history: np.ndarray[Any, Any], first: date, holidays: Holidays) -> np.ndarray[Any, Any]:
         """[machines, 546] to [machines, 14, levels]: quantiles of the first 1 to 14 days together."""
         calendar = np.array(codes(first - timedelta(days=BACK), BACK + AHEAD, holidays), np.float32)
@@ -97,31 +84,12 @@ def _history(past: Sequence[DayOfDemand], first: date) -> np.ndarray[Any, Any]:
     return history
 
 
-def open_demand(path: Path, sha256: str | None = None, keys: Sequence[Path] = ()) -> DemandModel:
-    """Load the model, once somebody vouches for it as for any other (`agent.scoring.prove`). Raises ModelRefused."""
-    data = trust.read(path)
-    pinned = sha256 if sha256 is not None or keys else trust.vouched(path)
-    found = trust.check_hash(path, data, pinned)
-    onnx_file.check_operators(path, data)
-    if keys:
-        trust.check_signature(path, data, tuple(keys))
-    card = _card(path, data)
-    model = DemandModel(card, found, _session(path, data))
+def load_demand(path: Path, data: bytes, sha256: str) -> DemandModel:
+    """Load a model that somebody vouches for (`agent.scoring.prove_demand`), and check it. Raises ModelRefused."""
+    card = read_demand_card(onnx_file.metadata(path, data).get(CARD_KEY, ""), str(path))
+    model = DemandModel(card, sha256, _session(path, data))
     _check_golden(path, model)
     return model
-
-
-def _card(path: Path, data: bytes) -> DemandCard:
-    text = onnx_file.metadata(path, data).get(CARD_KEY, "")
-    try:
-        card = msgspec.json.decode(text, type=DemandCard)
-    except msgspec.DecodeError as error:
-        raise ModelRefused(f"{path}: its card is not that of a model of demand ({error}); {WRONG_FILE}") from error
-    golden = card.golden
-    fits = len(golden.history) == len(golden.cumulative) > 0 and all(len(row) == BACK for row in golden.history)
-    if not fits or len(card.levels) < 2 or any(len(row) != len(card.levels) for each in golden.cumulative for row in each):
-        raise ModelRefused(f"{path}: its card's golden rows do not fit its graph; {WRONG_FILE}")
-    return card
 
 
 def _session(path: Path, data: bytes) -> Any:
@@ -140,11 +108,9 @@ def _session(path: Path, data: bytes) -> Any:
 
 
 def _check_golden(path: Path, model: DemandModel) -> None:
-    golden = model.card.golden
-    history = np.array([[np.nan if value is None else value for value in row] for row in golden.history])
-    wanted = np.array(golden.cumulative)
+    wanted = np.array(model.card.golden.cumulative)
     try:
-        answer = model.cumulative(history, golden.first, Holidays(golden.country))
+        answer = model.golden()
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
         raise ModelRefused(f"{path}: cannot be run ({reason}); install the file again", "broken") from error

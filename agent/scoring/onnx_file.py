@@ -13,9 +13,10 @@ from pathlib import Path
 from agent.errors import ModelRefused
 
 GRAPH, METADATA, FUNCTIONS = 7, 14, 25  # of ModelProto
-NODE, INITIALIZER = 1, 5  # of GraphProto
-OPERATOR, DOMAIN = 4, 7  # of NodeProto
-EXTERNAL_DATA = 13  # of TensorProto
+NODE, INITIALIZER, SPARSE_INITIALIZER = 1, 5, 15  # of GraphProto
+OPERATOR, ATTRIBUTE, DOMAIN = 4, 5, 7  # of NodeProto
+TENSOR, SUBGRAPH, TENSORS, SUBGRAPHS, SPARSE, SPARSES = 5, 6, 10, 11, 22, 23  # of AttributeProto
+EXTERNAL_DATA, DATA_LOCATION = 13, 14  # of TensorProto
 KEY, VALUE = 1, 2  # of StringStringEntryProto
 UNBOUNDED = frozenset({"Loop", "Scan", "If"})
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
@@ -47,12 +48,42 @@ def check_operators(path: Path, data: bytes) -> None:
 def _check_graph(path: Path, graph: memoryview) -> None:
     for field, value in _fields(path, graph):
         if field == NODE:
-            node = dict(_fields(path, _bytes(path, value)))
-            operator, domain = _text(node.get(OPERATOR)), _text(node.get(DOMAIN))
-            if operator in UNBOUNDED or domain not in DOMAINS:
-                raise ModelRefused(f"{path}: uses the operator {domain or 'ai.onnx'}.{operator}, whose time has no bound")
-        elif field == INITIALIZER and EXTERNAL_DATA in dict(_fields(path, _bytes(path, value))):
+            _check_node(path, _bytes(path, value))
+        elif field == INITIALIZER:
+            _check_tensor(path, _bytes(path, value))
+        elif field == SPARSE_INITIALIZER:
+            raise _sparse(path)
+
+
+def _check_node(path: Path, node: memoryview) -> None:
+    fields = list(_fields(path, node))
+    names = dict(fields)
+    operator, domain = _text(names.get(OPERATOR)), _text(names.get(DOMAIN))
+    if operator in UNBOUNDED or domain not in DOMAINS:
+        raise ModelRefused(f"{path}: uses the operator {domain or 'ai.onnx'}.{operator}, whose time has no bound")
+    for field, value in fields:
+        if field == ATTRIBUTE:
+            _check_attribute(path, _bytes(path, value))
+
+
+def _check_attribute(path: Path, attribute: memoryview) -> None:
+    for field, value in _fields(path, attribute):
+        if field in (SUBGRAPH, SUBGRAPHS):
+            raise ModelRefused(f"{path}: holds a graph within its graph, which only operators without a bound want")
+        if field in (SPARSE, SPARSES):
+            raise _sparse(path)
+        if field in (TENSOR, TENSORS):
+            _check_tensor(path, _bytes(path, value))
+
+
+def _check_tensor(path: Path, tensor: memoryview) -> None:
+    for field, value in _fields(path, tensor):
+        if field == EXTERNAL_DATA or (field == DATA_LOCATION and value):
             raise ModelRefused(f"{path}: keeps weights in another file; a model of this agent is one file")
+
+
+def _sparse(path: Path) -> ModelRefused:
+    return ModelRefused(f"{path}: holds sparse weights, which may grow without a bound; export it with the project's trainer")
 
 
 def _fields(path: Path, message: memoryview) -> Iterator[tuple[int, int | memoryview]]:

@@ -14,7 +14,8 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _bound()
     word, message = "ok", ""
     try:
-        _prove(args.file, sys.stdin.buffer.read(trust.READ_LIMIT + 1), tuple(args.key), args.budget)
+        _prove(args, sys.stdin.buffer.read(trust.READ_LIMIT + 1))
     except ModelRefused as error:
         word, message = error.word, str(error)
     except MemoryError:
@@ -46,6 +47,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("file", type=Path)
     parser.add_argument("--key", type=Path, action="append", default=[])
     parser.add_argument("--budget", type=float, default=1.0)
+    parser.add_argument("--demand", action="store_true", help="a model of demand")
+    parser.add_argument("--of-table", action="store_true", help="its features may be columns of a table")
     return parser.parse_args(arguments)
 
 
@@ -58,20 +61,31 @@ def _bound() -> None:
         os.nice(5)
 
 
-def _prove(path: Path, data: bytes, keys: tuple[Path, ...], budget: float) -> None:
-    if keys:
-        trust.check_signature(path, data, keys)
-    from agent.scoring.learning import load_any  # noqa: PLC0415  nothing looks into a file that nobody vouches for
-
-    model = load_any(path, data, trust.sha256(data), budget, time.perf_counter)
-    row = model.card.golden.inputs[0]
+def _prove(args: argparse.Namespace, data: bytes) -> None:
+    if args.key:
+        trust.check_signature(args.file, data, tuple(args.key))
+    ask = _demand(args.file, data) if args.demand else _scores(args, data)
     times: list[float] = []
-    while len(times) < ROUNDS and sum(times) <= ROUNDS * budget:
+    while len(times) < ROUNDS and sum(times) <= ROUNDS * args.budget:
         started = time.perf_counter()
-        model.run(row)
+        ask()
         times.append(time.perf_counter() - started)
-    if median(times) > budget:
-        raise ModelRefused(f"{path}: a score takes {median(times):.3f} s, its budget is {budget:g} s", "slow")
+    if median(times) > args.budget:
+        raise ModelRefused(f"{args.file}: a score takes {median(times):.3f} s, its budget is {args.budget:g} s", "slow")
+
+
+def _scores(args: argparse.Namespace, data: bytes) -> Callable[[], object]:
+    """What asks it for one score."""
+    from agent.scoring.loading import load_any  # noqa: PLC0415  nothing looks into a file that nobody vouches for
+
+    model = load_any(args.file, data, trust.sha256(data), args.budget, time.perf_counter, of_table=args.of_table)
+    return partial(model.run, model.card.golden.inputs[0])
+
+
+def _demand(path: Path, data: bytes) -> Callable[[], object]:
+    from agent.scoring.demand import load_demand  # noqa: PLC0415
+
+    return load_demand(path, data, trust.sha256(data)).golden
 
 
 if __name__ == "__main__":

@@ -28,13 +28,21 @@ DRIVERS = 5  # features named beside a score
 class Loaded:
     """What any loaded model is to the agent. `word` is its state: ok, slow or broken; in the latter two it gives no scores."""
 
-    def __init__(self, session: Any, card: Card, sha256: str, budget: float, perf_counter: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        session: Any,
+        card: Card,
+        sha256: str,
+        budget: float,
+        perf_counter: Callable[[], float],
+        parsed: tuple[Feature, ...] | None = None,
+    ) -> None:
         self.card = card
         self.sha256 = sha256
         self.word = "ok"
         self.error = ""
         self.times: deque[float] = deque(maxlen=TIMES)  # s
-        self.parsed: tuple[Feature, ...] = card.parsed_features()
+        self.parsed: tuple[Feature, ...] = card.parsed_features() if parsed is None else parsed
         self._run = session.run
         self._outputs = [output.name for output in session.get_outputs()]
         self._budget = budget
@@ -62,8 +70,16 @@ class Loaded:
 class LoadedModel(Loaded):
     """A model that has learned all it knows: a callable that gives a Score, or None."""
 
-    def __init__(self, session: Any, card: Card, sha256: str, budget: float, perf_counter: Callable[[], float]) -> None:
-        super().__init__(session, card, sha256, budget, perf_counter)
+    def __init__(
+        self,
+        session: Any,
+        card: Card,
+        sha256: str,
+        budget: float,
+        perf_counter: Callable[[], float],
+        parsed: tuple[Feature, ...] | None = None,
+    ) -> None:
+        super().__init__(session, card, sha256, budget, perf_counter, parsed)
         self._score = self._outputs.index(OUTPUT)
         self._contributions = self._outputs.index(CONTRIBUTIONS) if CONTRIBUTIONS in self._outputs else None
         self._classes = self._outputs.index(CLASSES) if CLASSES in self._outputs else None
@@ -119,11 +135,20 @@ def load(path: Path, data: bytes, sha256: str, budget: float, perf_counter: Call
     return checked(path, session, card, sha256, budget, perf_counter)
 
 
-def checked(path: Path, session: Any, card: Card, sha256: str, budget: float, perf_counter: Callable[[], float]) -> LoadedModel:
-    """A session that was opened, as a model that agrees with its card. Raises ModelRefused."""
+def checked(
+    path: Path,
+    session: Any,
+    card: Card,
+    sha256: str,
+    budget: float,
+    perf_counter: Callable[[], float],
+    parsed: tuple[Feature, ...] | None = None,
+) -> LoadedModel:
+    """A session that was opened, as a model that agrees with its card. `parsed`: its features, where no pipeline has to make
+    them. Raises ModelRefused."""
     _check_inputs(session, card, path)
     _check_outputs(session, card, path)
-    model = LoadedModel(session, card, sha256, budget, perf_counter)
+    model = LoadedModel(session, card, sha256, budget, perf_counter, parsed)
     _check_golden(model, path)
     return model
 

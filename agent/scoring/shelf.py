@@ -77,7 +77,9 @@ class Shelf:
     def row(self, name: str) -> Row:
         """What there is of a model. Raises ModelRefused when that cannot be read."""
         index = self._directory / name / INDEX
-        if not index.exists():
+        if not _is_there(index):
+            if any(each.suffix == ".onnx" for each in index.parent.glob("[!.]*")):
+                raise ModelRefused(f"{index}: is missing, and models lie beside it; install the model again")
             return Row()
         try:
             row = msgspec.json.decode(trust.read(index, trust.SMALL_LIMIT), type=Row)
@@ -90,7 +92,7 @@ class Shelf:
     def orders(self, name: str) -> dict[str, int]:
         """The last order to learn again of each machine. Raises ModelRefused when that cannot be read."""
         path = self._directory / name / ORDERS
-        if not path.exists():
+        if not _is_there(path):
             return {}
         try:
             return msgspec.json.decode(trust.read(path, trust.SMALL_LIMIT), type=dict[str, int])
@@ -173,6 +175,17 @@ class Shelf:
             if OURS.fullmatch(each.name) and each.name not in named:
                 each.unlink(missing_ok=True)
         return row
+
+
+def _is_there(path: Path) -> bool:
+    """Also what cannot be looked at is there: whoever reads it is told why not."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _with(row: Row, copy: Copy, *, shadow: bool) -> Row:

@@ -6,7 +6,7 @@ to be followed by an acknowledgement, which takes the note off its mind (ID-003,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
@@ -136,29 +136,37 @@ class Acceptor:
 
 
 class Wires(Generic[F]):
-    """Frames of the acceptor out of what came from both sides. `mono` is seconds of the loop's clock."""
+    """What the acceptor answered, out of what came from both sides. `mono` is seconds of the loop's clock.
 
-    def __init__(self, scanner: Scanner[F]) -> None:
+    `speaker` tells whether a frame is the acceptor's, or None where the frame does not; without it all are.
+    """
+
+    def __init__(self, scanner: Scanner[F], speaker: Callable[[F], bool | None] | None = None) -> None:
         self._scanner = scanner
+        self._speaker = speaker
+        self._turn = Turn()
         self._came = float("-inf")
         self._garbage = 0
 
-    def frames(self, side: Side, chunk: bytes, mono: float) -> list[F]:
-        """What the acceptor's wire carried; what the controller says on a wire of its own is not needed."""
+    def answers(self, side: Side, chunk: bytes, mono: float) -> list[F]:
+        """Of what came; what the controller says on a wire of its own is not needed."""
         if side == "host" or not chunk:
             return []
         late = self._scanner.quiet() if mono - self._came > STILL else []
         self._came = mono
-        return late + self._scanner.feed(chunk)
-
-    def spoilt(self) -> bool:
-        """Whether bytes were lost since the last call: whose turn it is, nobody knows."""
-        before, self._garbage = self._garbage, self._scanner.garbage_bytes
-        return self._garbage != before
+        return self._of_acceptor(late + self._scanner.feed(chunk), mono)
 
     def tick(self, mono: float) -> list[F]:
         """What stood behind a false start, once the wire is still."""
-        return self._scanner.quiet() if mono - self._came > STILL else []
+        return self._of_acceptor(self._scanner.quiet(), mono) if mono - self._came > STILL else []
+
+    def _of_acceptor(self, frames: list[F], mono: float) -> list[F]:
+        if self._speaker is None:
+            return frames
+        if self._scanner.garbage_bytes != self._garbage:  # whose turn it is, nobody knows
+            self._garbage = self._scanner.garbage_bytes
+            self._turn.lose()
+        return [frame for frame in frames if self._turn.is_answer(mono, self._speaker(frame))]
 
     def begin(self) -> None:
         """The line was opened again: what was begun is over."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
+from agent.records import Reading
 from agent.sources import Context, Given, Position
 from agent.sources.board_events import SEQ_HALF, SEQ_WRAP, Events
 from agent.sources.board_values import BoardValues
@@ -37,11 +38,11 @@ def may_send(data: bytes) -> bool:
     """The allow-list of this driver: a HELLO or the ACK of an EVENT, whole, and not one byte more."""
     if data == HELLO:
         return True
-    frame = next(Decoder().feed(data), None)
-    if frame is None or frame.type is not FrameType.ACK:
+    frames = Decoder().feed(data)
+    if len(frames) != 1 or frames[0].type is not FrameType.ACK:
         return False
-    boot = boot_of(frame)
-    return boot is not None and data == ack(frame.seq, boot)
+    boot = boot_of(frames[0])
+    return boot is not None and data == ack(frames[0].seq, boot)
 
 
 class BoardLink:
@@ -89,14 +90,14 @@ class BoardLink:
 
     def lost(self, word: str, why: str, at: float, mono: float) -> list[Given]:
         """The line cannot be opened, or is gone. What the board had begun to say is over."""
-        given = list(self._frames(b"\0", at, mono)) if self._open else []
+        given = self._frames(b"\0", at, mono) if self._open else []
         self._open = False
         self._health.turn(word, why)
         return given + self.tick(at, mono)
 
     def received(self, chunk: bytes, at: float, mono: float) -> list[Given]:
         """Whatever arrived; empty when nothing did."""
-        given = list(self._frames(chunk, at, mono)) if chunk else []
+        given = self._frames(chunk, at, mono) if chunk else []
         return given + self.tick(at, mono)
 
     def tick(self, at: float, mono: float) -> list[Given]:
@@ -118,22 +119,36 @@ class BoardLink:
 
     # Frames -----------------------------------------------------------------------------------------------------------------
 
-    def _frames(self, chunk: bytes, at: float, mono: float) -> Iterator[Given]:
+    def _frames(self, chunk: bytes, at: float, mono: float) -> list[Given]:
+        """What the frames of a chunk give: all Readings that need no acknowledgement together, EVENTs one by one between."""
         self._unread += len(chunk)
+        given: list[Given] = []
+        readings: list[Reading] = []
         for frame in self._decoder.feed(chunk):
-            boot = boot_of(frame)
-            if boot is None or frame.type is FrameType.ACK:
+            boot, type_ = boot_of(frame), frame.type
+            if boot is None or type_ is FrameType.ACK:
                 self._unusable += 1  # off the specification, or our own words as an echo
                 continue
-            self._heard = mono
             self._unread = 0
-            self._health.turn("ok")
-            if boot != self._boot:
-                yield from self._meet(boot, frame.type, mono)
-            if frame.type is FrameType.EVENT:
-                yield from self._events.receive(frame, at, mono)
+            first = self._meet(boot, type_, mono) if boot != self._boot else []
+            if type_ is FrameType.EVENT:
+                first += self._events.receive(frame, at, mono)
             else:
-                yield from self._other(frame, at, mono)
+                self._count(frame.seq)
+                first += self._events.tell_time(frame.uptime, at)
+            if first:
+                given += [Given(readings), *first] if readings else first
+                readings = []
+            if type_ is FrameType.READING:
+                readings += self._values.readings(frame, at)
+            elif type_ is not FrameType.EVENT:
+                self._about_itself(frame, mono)
+        if readings:
+            given.append(Given(readings))
+        if not self._unread:
+            self._heard = mono
+            self._health.turn("ok")
+        return given
 
     def _meet(self, boot: int, type_: FrameType, mono: float) -> list[Given]:
         """The board has started, or the agent has."""
@@ -148,23 +163,25 @@ class BoardLink:
             self._ask(mono, HELLO_LEAST)
         return given
 
-    def _other(self, frame: Frame, at: float, mono: float) -> Iterator[Given]:
-        """A frame that is sent once: it shows the board's clock, and whether one before it was lost."""
+    def _count(self, seq: int) -> None:
+        """A frame that is sent once shows whether one before it was lost."""
         if self._seq is not None:
-            gap = (frame.seq - self._seq - 1) % SEQ_WRAP
+            gap = (seq - self._seq - 1) % SEQ_WRAP
             self._lost += gap if gap < SEQ_HALF else 0  # the other half stands for a frame that came twice
-        self._seq = frame.seq
-        yield from self._events.tell_time(frame.uptime, at)
-        if frame.type is FrameType.READING:
-            yield Given(self._values.readings(frame, at))
-        elif frame.type is FrameType.HEARTBEAT:
+        self._seq = seq
+
+    def _about_itself(self, frame: Frame, mono: float) -> None:
+        if frame.type is FrameType.HEARTBEAT:
             self._heartbeat(frame)
         elif not self._introduced:
-            self._introduced = True
-            name, firmware = (_LONG_NUMBER.sub("(number)", text_of(frame, key)) for key in (Key.SERIAL, Key.FIRMWARE))
-            self.identity = f"board {name or 'without a name'}, firmware {firmware or 'unknown'}"
-            self._trip = round(mono - self._asked, 4)
-            log.info("source %s: %s", self._name, self.identity)
+            self._introduce(frame, mono)
+
+    def _introduce(self, frame: Frame, mono: float) -> None:
+        self._introduced = True
+        name, firmware = (_LONG_NUMBER.sub("(number)", text_of(frame, key)) for key in (Key.SERIAL, Key.FIRMWARE))
+        self.identity = f"board {name or 'without a name'}, firmware {firmware or 'unknown'}"
+        self._trip = round(mono - self._asked, 4)
+        log.info("source %s: %s", self._name, self.identity)
 
     def _heartbeat(self, frame: Frame) -> None:
         dropped = frame.payload.get(Key.DROPPED)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 from agent.records import Quality, Reading
 from agent.vocabulary import Point, fault, point
-from agent.wire.board import Frame, Key, Scalar
+from agent.wire.board import Frame, Key
 from agent.wire.board_points import POINTS
 
 log = logging.getLogger(__name__)
@@ -28,23 +27,22 @@ class BoardValues:
 
     def readings(self, frame: Frame, at: float, quality: Quality = Quality.GOOD, reason: str = "") -> list[Reading]:
         """A Reading for each point of a READING or EVENT whose number is known; a value that cannot be used gives None, bad."""
-        values = frame.payload.get(Key.VALUES)
+        values = frame.payload.get(_VALUES)
         if not isinstance(values, dict):
             self.unknown += 1
             log.warning("source %s: a %s without values: the board's firmware is wrong there", self._source, frame.type.name)
             return []
-        if not (set(map(type, values)) <= _CODE and set(map(type, values.values())) <= _SCALAR):
-            values = self._salvaged(values)
         machine, entries = self._machine, self._entries
         readings = []
         for code, value in values.items():
-            entry = entries.get(code)
+            entry = entries.get(code) if type(code) is int else None  # a bool is no number of a point
             if entry is None:
                 self._unknown_code(code)
                 continue
             name, words, low, high, whole = entry
+            kind = type(value)
             # a comparison with NaN is never true
-            usable = value in words if isinstance(value, str) else value is not None and not words and low <= value <= high
+            usable = value in words if kind is str else kind in _NUMBERS and not words and low <= value <= high
             if usable:
                 readings.append(Reading(machine, name, value, at, quality, reason))
             else:
@@ -59,9 +57,9 @@ class BoardValues:
         log.warning("source %s: %s: value refused (%s): the board's firmware is wrong there", self._source, entry.name, reason)
         return Reading(self._machine, entry.name, None, at, Quality.BAD, reason)
 
-    def _unknown_code(self, code: int) -> None:
+    def _unknown_code(self, code: object) -> None:
         self.unknown += 1
-        if code not in self._logged and len(self._logged) < CODES_LOGGED:
+        if type(code) is int and code not in self._logged and len(self._logged) < CODES_LOGGED:
             self._logged.add(code)
             log.warning(
                 "source %s: the board sends point %d, which nobody knows: name it under `points` of this source",
@@ -69,16 +67,9 @@ class BoardValues:
                 code,
             )
 
-    def _salvaged(self, values: Mapping[object, object]) -> dict[int, Scalar]:
-        """What can be told of values that are not all as the specification says: one wrong value must not hide the others."""
-        plain: dict[int, Any] = {code: value for code, value in values.items() if type(code) is int}
-        self.unknown += len(values) - len(plain)
-        return {code: value if type(value) in _SCALAR else _NO_VALUE for code, value in plain.items()}
 
-
-_CODE = frozenset({int})  # types, not classes: a bool is an int, and no number of a point
-_SCALAR = frozenset({int, float, str, type(None)})
-_NO_VALUE = ""  # no point has the empty word, and no number is one
+_VALUES = int(Key.VALUES)
+_NUMBERS = frozenset({int, float})  # types, not classes: a bool is no number
 
 _Entry = tuple[str, frozenset[str], float, float, Point]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import fields
 from random import Random
 
 from agent.errors import ConfigError
@@ -134,10 +133,9 @@ def _shared(context: Context, settings: LineSettings, rng: Random | None, sleep:
     lines = context.lines if context.lines is not None else {}
     bus = lines.setdefault(settings.port, Bus(settings, context.now, rng, sleep))
     assert isinstance(bus, Bus)
-    for key in fields(LineSettings):
-        ours, theirs = getattr(settings, key.name), getattr(bus.settings, key.name)
+    for key, theirs in bus.settings.character.items():
+        ours = settings.character[key]
         if ours != theirs:
-            other = bus.names[0]
-            raise ConfigError([f"source {context.name}: {key.name}: {ours}, but {theirs} at source {other} of the same line"])
+            raise ConfigError([f"source {context.name}: {key}: {ours}, but {theirs} at source {bus.names[0]} of the same line"])
     bus.names.append(context.name)
     return bus

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from agent.records import Reading
 from agent.sources import Context
-from agent.sources.acceptor import Acceptor, AcceptorSettings, Condition, Turn, Wires
+from agent.sources.acceptor import Acceptor, AcceptorSettings, Condition, Wires
+from agent.sources.exchange import spoken
 from agent.sources.tap import Side, TapSource
 from agent.wire import ccnet
 from agent.wire.ccnet import Command, Frame, State
@@ -38,6 +39,7 @@ ESCROW = {State.ESCROW, State.HOLDING}
 ANSWERS = frozenset(map(int, State)) - frozenset(map(int, Command))
 QUESTIONS = frozenset(map(int, Command)) - frozenset(map(int, State)) - {Command.ACK, Command.NAK}
 """Codes that only one of the two has. 41 is told by turn, and counts once two answers say the same."""
+IDENTIFICATION, NAMES = 33, 26  # bytes behind the first: part number 15, serial number 12, asset number 7
 LONGEST_STATE = 1  # bytes of data behind a state; what is longer is an answer of bare data: identification, table of notes
 
 
@@ -46,10 +48,11 @@ class Validator:
 
     def __init__(self, context: Context, settings: Settings) -> None:
         self.frames = 0
+        self.identity = ""  # as its controller has asked for it
         self._unknown = 0
         self._acceptor = Acceptor(context, settings.unit)
-        self._wires = Wires(ccnet.decoder())
-        self._turn = Turn() if settings.joined else None
+        self._joined = settings.joined
+        self._wires = Wires(ccnet.decoder(), _speaker if settings.joined else None)
         self._last: Frame | None = None
 
     def begin(self) -> None:
@@ -59,26 +62,19 @@ class Validator:
 
     def hear(self, side: Side, chunk: bytes, at: float, mono: float) -> Sequence[Reading]:
         """What the acceptor says."""
-        frames = self._wires.frames(side, chunk, mono)
-        if self._turn is not None and self._wires.spoilt():
-            self._turn.lose()
-        return self._heard(frames, at, mono)
+        return self._heard(self._wires.answers(side, chunk, mono), at, mono)
 
     def tick(self, at: float, mono: float) -> Sequence[Reading]:
         """What stood behind noise."""
         return self._heard(self._wires.tick(mono), at, mono)
 
     def _heard(self, frames: Sequence[Frame], at: float, mono: float) -> list[Reading]:
-        return [reading for frame in frames if self._is_answer(frame, mono) for reading in self._answer(frame, at, mono)]
-
-    def _is_answer(self, frame: Frame, mono: float) -> bool:
-        if self._turn is None:
-            return True
-        certain = None if len(frame.data) > LONGEST_STATE else _SPEAKER.get(frame.code)
-        return self._turn.is_answer(mono, certain)
+        return [reading for frame in frames for reading in self._answer(frame, at, mono)]
 
     def _answer(self, frame: Frame, at: float, mono: float) -> list[Reading]:
         self.frames += 1
+        if len(frame.data) == IDENTIFICATION:
+            self.identity = spoken(bytes((frame.code,)) + frame.data[:NAMES])
         if frame.code in (Command.ACK, Command.NAK) or len(frame.data) > LONGEST_STATE:
             return []
         before, self._last = self._last, frame
@@ -86,7 +82,7 @@ class Validator:
             self._unknown += 1
             return []
         state = State(frame.code)
-        if self._turn is not None and state not in ANSWERS and frame != before:
+        if self._joined and state not in ANSWERS and frame != before:
             return []
         condition = CONDITIONS.get(state, Condition.WORKING)
         readings = self._acceptor.is_now(frozenset({condition}), at, mono, state in ESCROW)
@@ -108,6 +104,10 @@ class Validator:
 
 _STATES = frozenset(map(int, State))
 _SPEAKER = dict.fromkeys(ANSWERS, True) | dict.fromkeys(QUESTIONS, False)
+
+
+def _speaker(frame: Frame) -> bool | None:
+    return None if len(frame.data) > LONGEST_STATE else _SPEAKER.get(frame.code)
 
 
 def open_source(context: Context, settings: Settings) -> TapSource:

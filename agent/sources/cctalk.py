@@ -20,7 +20,7 @@ from agent.wire import cctalk
 from agent.wire.cctalk import Check, Decoder, Frame
 
 WITHIN = 0.3  # s; a device begins within 200 ms, and self-checks take longer on some
-PAUSE = 0.25  # s without a byte after which half a frame is over; the protocol says 50 ms between two bytes
+PAUSE = 0.06  # s without a byte after which half a frame is over: the protocol says 50 ms between two bytes, masters wait longer
 NAMES = (cctalk.MANUFACTURER, cctalk.PRODUCT, cctalk.SOFTWARE)
 DEVICES = {"hopper": (3, "cashDispenser", "unitHopper"), "validator": (40, "cashAcceptor", "unitCashbox")}
 AWAY = {"silent": "powerOff", "missing": "noDevice"}
@@ -57,6 +57,11 @@ class Settings(TapSettings):
         if not 0.2 <= self.every <= 3600.0:
             raise ValueError("every: expected 200ms to 1h")
 
+    @property
+    def shared(self) -> bool:
+        """Where it is asked."""
+        return self.mode == "poll"
+
     def says(self, name: str) -> Hopper | Validator:
         """What becomes of the device's answers."""
         _, service, unit = DEVICES[self.device]
@@ -74,6 +79,11 @@ class Settings(TapSettings):
         return {f"{service}.device": AWAY[word]} if word in AWAY else {}
 
 
+def named(answers: Mapping[int, bytes]) -> str:
+    """Who a device says it is: maker, product, software."""
+    return " ".join(filter(None, (spoken(answers.get(header, b"")) for header in NAMES)))
+
+
 class Asking:
     """A device that is asked. See `Polled`."""
 
@@ -85,10 +95,11 @@ class Asking:
         self._due = dict.fromkeys((each.header for each in self._says.asked), 0)
         self._known: dict[int, bytes] = {}  # the last answer to what is asked seldom
         self._introduced = False
+        self._requests = frozenset(self._request(header, None).data for header in (*self._due, *NAMES))
 
     def may_send(self, data: bytes) -> bool:
-        """Requests to this device that carry nothing and change nothing: status, events, counters, identity."""
-        return cctalk.is_request(data, self._settings.number, self._settings.check)
+        """Requests to this device that carry nothing and change nothing: status or events, faults, counts, identity."""
+        return data in self._requests
 
     def round(self) -> Round:
         """Status or events, faults now and then; who it is, once."""
@@ -108,12 +119,12 @@ class Asking:
                 return {}
         if not self._introduced:
             self._introduced = True
-            names = []
+            names: dict[int, bytes] = {}
             for header in NAMES:
                 frame = yield self._request(header, None)
                 if isinstance(frame, Frame):
-                    names.append(spoken(frame.data))
-            self.identity = " ".join(filter(None, names))
+                    names[header] = frame.data
+            self.identity = named(names)
         return self._says.said(answers)
 
     def _request(self, header: int, size: int | None) -> Request:
@@ -136,8 +147,14 @@ class Listening:
         self._sizes = {each.header: each.size for each in self._says.asked}
         self._decoders: dict[Side, Decoder] = {side: Decoder(settings.check) for side in ("device", "host")}
         self._asked: int | None = None  # the header of the last request to our device
+        self._names: dict[int, bytes] = {}
         self._unanswered = False  # our device was asked, and has not answered since
-        self._last = -inf
+        self._last: dict[Side, float] = dict.fromkeys(self._decoders, -inf)
+
+    @property
+    def identity(self) -> str:
+        """Who it says it is, as far as its master has asked."""
+        return named(self._names)
 
     def begin(self) -> None:
         """Half a frame is over, and so is a request whose answer is still to come."""
@@ -149,8 +166,9 @@ class Listening:
 
     def hear(self, side: Side, chunk: bytes, at: float, mono: float) -> Sequence[Reading]:
         """Answers of our device to what its master asked."""
-        self._last = mono
-        return self._said(self._decoders[side].feed(chunk), at, mono)
+        late = self._over(side, at, mono)
+        self._last[side] = mono
+        return [*late, *self._said(self._decoders[side].feed(chunk), at, mono)]
 
     def _said(self, frames: Iterable[Frame], at: float, mono: float) -> Sequence[Reading]:
         readings: list[Reading] = []
@@ -164,15 +182,21 @@ class Listening:
                 continue
             self.frames += 1
             self._unanswered = False
+            if header in NAMES and frame.header == cctalk.ACK:
+                self._names[header] = frame.data
             if header in self._sizes and frame.header == cctalk.ACK and self._sizes[header] in (None, len(frame.data)):
                 readings += self._values.news(self._says.said({header: frame.data}), at, mono)
         return readings
 
     def tick(self, at: float, mono: float) -> Sequence[Reading]:
         """A frame that stopped in the middle is over."""
-        if mono - self._last < PAUSE:
+        return [reading for side in self._decoders for reading in self._over(side, at, mono)]
+
+    def _over(self, side: Side, at: float, mono: float) -> Sequence[Reading]:
+        """What stood behind a start whose end never came. A length that noise has made would swallow the next ten frames."""
+        if mono - self._last[side] < PAUSE:
             return ()
-        return [reading for each in self._decoders.values() for reading in self._said(each.pause(), at, mono)]
+        return self._said(self._decoders[side].pause(), at, mono)
 
     def away(self, word: str, at: float) -> Sequence[Reading]:
         """Without power, if it is heard to be asked in vain; a master that asks nothing says nothing of the device."""

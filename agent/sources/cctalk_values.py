@@ -49,6 +49,7 @@ class Hopper:
         self._service, self._unit = service, unit
         self._twice = {each.header: Twice() for each in self.asked} if twice else {}
         self._short = False  # the last payout ended before its time
+        self._empty = False  # was told
 
     def said(self, values: dict[int, bytes]) -> dict[str, Value]:
         """What answers tell: header -> data."""
@@ -64,7 +65,9 @@ class Hopper:
             self._short = "payoutTimeout" in flags
             return self._faults(flags)
         if header == cctalk.LEVELS:
-            return {f"storage.{self._unit}.replenishmentStatus": self._level(data[0])}
+            level = self._level(data[0])
+            self._empty |= level == "empty"
+            return {} if level is None else {f"storage.{self._unit}.replenishmentStatus": level}
         if header == cctalk.DISPENSED:
             return {f"storage.{self._unit}.presented": int.from_bytes(data, "little")}
         return {}
@@ -78,13 +81,16 @@ class Hopper:
             return _trouble(self._service, "hardwareError", "hardware", "maintenance")
         return {f"{self._service}.device": "online"}
 
-    def _level(self, bits: int) -> str:
+    def _level(self, bits: int) -> str | None:
+        """None: it has no sensor that could tell, and has paid all that it was to pay."""
         low = bits & LOW and bits & HAS_LOW
         if low:
             return "empty" if self._short else "low"
         if self._short and not bits & HAS_LOW:
             return "empty"
-        return "high" if bits & HIGH and bits & HAS_HIGH else "ok"
+        if bits & HIGH and bits & HAS_HIGH:
+            return "high"
+        return "ok" if bits & (HAS_LOW | HAS_HIGH) or self._empty else None
 
 
 class Validator:

@@ -61,16 +61,21 @@ class Validator:
         self.frames = 0
         self.nonsense = 0  # frames whose XOR was right and that made no sense
         self._acceptor = Acceptor(context, settings.unit)
-        self._wires = Wires(ebds.decoder())
+        self._wires = Wires(ebds.decoder(), lambda frame: frame.type is FrameType.REPLY)
         self._forget()
 
     def _forget(self) -> None:
-        self._ack: int | None = None
+        self._last: Frame | None = None
         self._model: bytes | None = None
         self._named: bytes | None = None  # the model that the last reply named
         self._lasting: Reply | None = None  # of the last reply
         self._counting: Reply | None = None  # what was said twice
         self._note = False  # a note is inside
+
+    @property
+    def identity(self) -> str:
+        """The model and the revision that each of its replies names."""
+        return f"model {self._model[0]:02X}, revision {self._model[1]:02X}" if self._model else ""
 
     def begin(self) -> None:
         """A new life of the line."""
@@ -79,21 +84,21 @@ class Validator:
 
     def hear(self, side: Side, chunk: bytes, at: float, mono: float) -> Sequence[Reading]:
         """What the acceptor says."""
-        return self._heard(self._wires.frames(side, chunk, mono), at, mono)
+        return self._heard(self._wires.answers(side, chunk, mono), at, mono)
 
     def tick(self, at: float, mono: float) -> Sequence[Reading]:
         """What stood behind noise."""
         return self._heard(self._wires.tick(mono), at, mono)
 
     def _heard(self, frames: Sequence[Frame], at: float, mono: float) -> list[Reading]:
-        return [reading for frame in frames if frame.type is FrameType.REPLY for reading in self._reply(frame, at, mono)]
+        return [reading for frame in frames for reading in self._reply(frame, at, mono)]
 
     def _reply(self, frame: Frame, at: float, mono: float) -> list[Reading]:
         flags = ebds.flags(frame.data)
         if not self._makes_sense(frame, flags):
             return []
         self.frames += 1
-        repeated, self._ack = frame.ack == self._ack, frame.ack
+        repeated, self._last = frame == self._last, frame  # one that was lost between leaves the ack bit as it was
         readings: list[Reading] = []
         before, self._lasting = self._lasting, flags & LASTING
         if before is not None:

@@ -197,7 +197,7 @@ class Turns:
                 self._quiet = max(self._quiet, mono + QUIET / 2)
             return
         self._heard += chunk
-        member.garbled |= bool(chunk)
+        member.garbled |= bool(self._said_back(member))
         try:
             answer = self._answer(member) if chunk else None
         except BadFrame as bad:
@@ -210,17 +210,22 @@ class Turns:
             yield from self._end(member, answer, GAP, at, mono)
         elif mono >= self._deadline:
             member.counts["timeouts"] += 1
-            member.counts["garbageBytes"] += len(self._heard)
+            member.counts["garbageBytes"] += len(self._said_back(member))
             yield from self._end(member, None, QUIET, at, mono)
 
-    def _answer(self, member: Member) -> object:
-        request = member.request
-        assert request is not None
-        assert request.answer is not None
+    def _said_back(self, member: Member) -> bytes:
+        """What has come since the request, without its own echo."""
+        assert member.request is not None
+        data, echo = member.request.data, member.request.echo
         heard = bytes(self._heard)
-        if request.echo and len(heard) < len(request.data) and request.data.startswith(heard):
+        return b"" if echo and data.startswith(heard) else heard.removeprefix(data) if echo else heard
+
+    def _answer(self, member: Member) -> object:
+        assert member.request is not None
+        assert member.request.answer is not None
+        if not (heard := self._said_back(member)):
             return None
-        answer = request.answer(heard.removeprefix(request.data) if request.echo else heard)
+        answer = member.request.answer(heard)
         if answer is None and len(heard) > ANSWER_LIMIT:
             raise BadFrame("garbageBytes", len(heard))
         return answer

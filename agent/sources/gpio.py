@@ -62,6 +62,10 @@ class Settings:
             raise ValueError("sample: expected 20ms to 1m")
         if not 1.0 <= self.refresh <= 3600.0:
             raise ValueError("refresh: expected 1s to 1h")
+        for loop in self.loops:
+            if loop.channel >= CHANNELS[self.converter]:
+                last = CHANNELS[self.converter] - 1
+                raise ValueError(f"loops: channel {loop.channel}: an {self.converter} has the inputs 0 to {last}")
         pins = [each.pin for each in self.wired]
         points = [each.point for each in (*self.wired, *self.loops)]
         channels = [each.channel for each in self.loops]
@@ -77,6 +81,7 @@ class Settings:
         return (*self.contacts, *self.pulses)
 
 
+CHANNELS = {"mcp3004": 4, "mcp3008": 8, "mcp3204": 4, "mcp3208": 8}
 FACTORIES = ("lgpio", "rpigpio", "pigpio", "native", "mock")
 
 

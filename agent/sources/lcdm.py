@@ -22,9 +22,9 @@ from agent.wire import lcdm
 from agent.wire.lcdm import Decoder, Response, Status
 
 GOOD = frozenset({0x30, 0x31, 0x37, 0x3B})  # no error of the device
-JAMS = frozenset({0x33, 0x34, 0x35, 0x36, 0x42, 0x43, 0x47, 0x48, 0x4C, 0x4E})  # site staff can clear them
+JAMS = frozenset({0x33, 0x34, 0x35, 0x36, 0x42, 0x43, 0x47, 0x48, 0x4C, 0x4E, 0x4F, 0x50})  # site staff can clear them
 FAULTS = frozenset({0x41, 0x49, 0x4A})
-MISCOUNTS = frozenset({0x3A, 0x3C, 0x3D})
+MISCOUNTS = frozenset({0x3A, 0x3C, 0x3D, 0x4B})
 PICKUP, UPPER_END, LOWER_END, NO_TRAY, OVER_REJECT, NO_UPPER, NO_LOWER = 0x32, 0x38, 0x40, 0x3F, 0x44, 0x45, 0x46
 PICKUPS_LIMIT = 3  # in a row; then the cassette does not give notes any more
 REPEATED = 2.0  # s; a response that comes again so soon is the same one, asked for with NCK
@@ -61,12 +61,18 @@ class Settings(TapSettings):
         if not 0.5 <= self.every <= 3600.0:
             raise ValueError("every: expected 500ms to 1h")
 
+    @property
+    def shared(self) -> bool:
+        """Where it is asked."""
+        return self.mode == "poll"
+
 
 class Dispenser:
     """What the responses of a dispenser tell, as points. A state machine over responses."""
 
     def __init__(self, settings: Settings) -> None:
         self.model = {"auto": None, "lcdm-1000": 1000, "lcdm-2000": 2000}[settings.model]
+        self.identity = ""  # as its ROM version tells
         self._upper, self._lower, self._reject = (f"storage.{name}" for name in (settings.upper, settings.lower, settings.reject))
         self._counts: Counter[str] = Counter()
         self._pickups = {self._upper: 0, self._lower: 0}
@@ -77,7 +83,8 @@ class Dispenser:
     def said(self, response: Response, mono: float) -> dict[str, Value] | None:
         """What a response tells; None when it breaks its own form."""
         if response.command == lcdm.ROM:
-            self.model = lcdm.model_of(response.data) or self.model
+            if (model := lcdm.model_of(response.data)) is not None:
+                self.model, self.identity = model, f"Puloon LCDM-{model}, ROM {spoken(response.data[:4])}"
             return {}
         if response.command == lcdm.STATUS:
             found = lcdm.status(response.data, self.model)
@@ -176,10 +183,14 @@ class Asking:
     """A dispenser that is asked. See `Polled`."""
 
     def __init__(self, settings: Settings) -> None:
-        self.identity = ""
         self._settings = settings
         self._dispenser = Dispenser(settings)
         self._twice = Twice()
+
+    @property
+    def identity(self) -> str:
+        """Model and ROM version."""
+        return self._dispenser.identity
 
     @property
     def every(self) -> float:
@@ -198,8 +209,6 @@ class Asking:
                 return {}
             yield Request(lcdm.ACKNOWLEDGE, None)
             self._dispenser.said(rom, 0.0)
-            if lcdm.model_of(rom.data) is not None:
-                self.identity = f"Puloon LCDM-{self._dispenser.model}, ROM {spoken(rom.data[:4])}"
         answer = yield Request(lcdm.ASK_STATUS, lcdm.reader(lcdm.STATUS), WITHIN)
         if not isinstance(answer, Response):
             return {}
@@ -223,7 +232,13 @@ class Listening:
         self._decoder = Decoder()
         self._unknown = 0
         self._unanswered = False  # the PC has said something since the last response
+        self._twice = Twice()  # for states, which come again and again; what a dispense tells comes once
         self._counts: Counter[str] = Counter()
+
+    @property
+    def identity(self) -> str:
+        """Model and ROM version, once the PC has asked for them."""
+        return self._dispenser.identity
 
     def begin(self) -> None:
         """Half a response is over."""
@@ -231,6 +246,7 @@ class Listening:
             crcErrors=self._decoder.crc_errors, garbageBytes=self._decoder.garbage_bytes + len(self._decoder.held)
         )
         self._decoder = Decoder()
+        self._twice.forget()
 
     def hear(self, side: Side, chunk: bytes, at: float, mono: float) -> Sequence[Reading]:
         """Responses of the dispenser; what the PC orders shows in them."""
@@ -245,6 +261,10 @@ class Listening:
                 self._unknown += 1
                 continue
             self.frames += 1
+            if response.command == lcdm.STATUS:
+                values = self._twice.passed(values)
+            else:
+                self._twice.known(values)
             readings += self._values.news(values, at, mono)
         return readings
 

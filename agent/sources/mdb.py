@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from agent.records import Reading, Value
 from agent.settings import Duration
@@ -25,16 +26,18 @@ QUIET = frozenset({
     "JUSTRESET", "BUSY", "DISABLED", "INVESCROW", "ESCROWREQ", "PAYOUTBUSY", "NOCREDIT", "DOUBLECOIN", "FILLEDKEY", "BILLWAIT",
 })  # fmt: skip
 AWAY = {"missing": "noDevice"}
+Told: TypeAlias = tuple[int, bool]
+"""Notes in the cashbox, and whether it is full."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(TapSettings):
-    """The adapter's line: 9600 8N1. It says something every few minutes at least: the level of the tubes."""
+    """The adapter's line: 9600 8N1. It asks for levels every 666 polls, which is once a minute, and tells them."""
 
     baud: int = 9_600
-    silent_after: Duration = 600.0
+    silent_after: Duration = 300.0
     cashbox: str = "unitCashbox"
     """The storage unit behind the note validator. Tubes are unitTube1 and so on, hoppers unitHopper1 and unitHopper2."""
 
@@ -51,8 +54,8 @@ class Bus:
         self.names: dict[str, str] = {}  # who the devices say they are
         self._box = f"storage.{cashbox}"
         self._accepted = self._rejected = 0
-        self._capacity = COUNT_LIMIT  # of the cashbox, once the validator has said it
-        self._notes: int | None = None  # that the cashbox must hold now
+        self._counted: Told | None = None  # what the cashbox must hold now, by what counted before
+        self._held: Told | None = None  # and by a level that nobody expected
         self._twice: dict[str, Twice] = {}
         self._hoppers: dict[str, dict[str, int]] = {"CH1": {}, "CH2": {}}
 
@@ -61,6 +64,8 @@ class Bus:
         device, topic, fields = line
         if topic == "STATUS" and len(fields) == 1 and device in SERVICES:
             return self._status(device, fields[0])
+        if topic == "DISPSTATUS" and len(fields) == 1:  # of the validator's recycler
+            return self._trouble(device, fields[0]) or {}
         if device == "SYS":
             return self._system(topic, fields)
         if topic == "ID" and len(fields) >= 3:
@@ -70,7 +75,7 @@ class Bus:
             return self._validator(topic, fields)
         return self._tube(topic, fields) if device == "CC" else self._hopper(device, topic, fields)
 
-    def _status(self, device: str, word: str) -> dict[str, Value] | None:
+    def _trouble(self, device: str, word: str) -> dict[str, Value] | None:
         service = SERVICES[device]
         if word in FRAUD:
             return _trouble(service, "potentialFraud", "fraudAttempt", "maintenance")
@@ -78,8 +83,14 @@ class Bus:
             return _trouble(service, "hardwareError", "hardware", "clear")
         if word in MAINTENANCE:
             return _trouble(service, "hardwareError", "hardware", "maintenance")
+        return None
+
+    def _status(self, device: str, word: str) -> dict[str, Value] | None:
+        service = SERVICES[device]
+        if (trouble := self._trouble(device, word)) is not None:
+            return trouble
         if word == "CBOXOUT" and device == "BV":
-            self._notes = None
+            self._counted = self._held = None
             return {f"{self._box}.status": "missing", f"{self._box}.replenishmentStatus": None}
         if word == "BILLREMOVED":
             return {f"{service}.intermediateStacker": "empty"}
@@ -89,7 +100,7 @@ class Bus:
         return {f"{service}.device": "online"} if word in QUIET else None
 
     def _system(self, topic: str, fields: Sequence[str]) -> dict[str, Value] | None:
-        if topic in ("DEVONLINE", "DEVOFFLINE") and len(fields) == 1:
+        if topic in ("DEVONLINE", "DEVLOST") and len(fields) == 1:
             service = SERVICES.get(fields[0])
             return {f"{service}.device": "online" if topic == "DEVONLINE" else "powerOff"} if service else {}
         return {} if topic in ("MDBSTART", "PING", "RESET", "VMCSET", "CDSET", "CCSET", "BVSET", "CHSET") else None
@@ -97,9 +108,6 @@ class Bus:
     def _validator(self, topic: str, fields: Sequence[str]) -> dict[str, Value] | None:
         if topic == "STACKER":
             return self._stacker(fields) if len(fields) == 2 else {}  # NAK: it does not say
-        if topic == "CFG" and len(fields) == 6:
-            self._capacity = _count(fields[4]) or COUNT_LIMIT
-            return {}
         if topic == "BILLACTION" and len(fields) == 3:
             return self._bill(fields[2])
         if topic == "ATTEMPTS" and len(fields) == 1 and (count := _count(fields[0], 31)) is not None:
@@ -110,7 +118,8 @@ class Bus:
     def _bill(self, route: str) -> dict[str, Value] | None:
         if route in ("STACKER", "RECYCLER"):
             self._accepted += 1
-            self._notes = None if self._notes is None else self._notes + (route == "STACKER")
+            if route == "STACKER":
+                self._counted, self._held = (told and (told[0] + 1, told[1]) for told in (self._counted, self._held))
             return {
                 "cashAcceptor.accepted": self._accepted,
                 "cashAcceptor.intermediateStacker": "empty",
@@ -126,11 +135,17 @@ class Bus:
         return {} if route in ("RECMANUAL", "DISPMANUAL", "REC2CB") else None
 
     def _stacker(self, fields: Sequence[str]) -> dict[str, Value] | None:
-        level = self._level(self._box, fields[0], fields[1], self._notes)
-        if level:
-            self._notes = int(fields[0])
-            level[f"{self._box}.status"] = "ok"
-        return level
+        """Notes come one by one, and each is told: a level that does not fit counts once the next one fits it."""
+        number, filled = _count(fields[0]), _is_full(fields[1])
+        if number is None or filled is None:
+            return None
+        told = (number, filled)
+        if told not in (self._counted, self._held):
+            self._held = told
+            return {}
+        self._counted, self._held = told, None
+        word = "full" if filled else "ok"
+        return {f"{self._box}.count": number, f"{self._box}.replenishmentStatus": word, f"{self._box}.status": "ok"}
 
     def _tube(self, topic: str, fields: Sequence[str]) -> dict[str, Value] | None:
         if topic != "TUBE":
@@ -142,39 +157,40 @@ class Bus:
     def _hopper(self, device: str, topic: str, fields: Sequence[str]) -> dict[str, Value] | None:
         if topic != "FILL":
             return {} if topic in _OTHERS else None
-        if len(fields) < 3 or not _is_money(fields[0]) or (count := _count(fields[1])) is None or fields[2] not in ("0", "1"):
+        if len(fields) < 3 or not _is_money(fields[0]) or (count := _count(fields[1])) is None or _is_full(fields[2]) is None:
             return None
         held = self._hoppers[device]
         held[fields[0]] = count
-        full = "1" if fields[2] == "1" else "0"
-        return self._level(f"storage.unitHopper{device[2]}", str(sum(held.values())), full)
+        return self._level(f"storage.unitHopper{device[2]}", str(sum(held.values())), fields[2])
 
-    def _level(self, unit: str, count: str, full: str, expected: int | None = None) -> dict[str, Value] | None:
-        """A count and its word. There is no check on the line: what is not expected counts once it was said twice."""
-        number = _count(count, self._capacity if unit == self._box else COUNT_LIMIT)
-        if number is None or full not in ("0", "1"):
+    def _level(self, unit: str, count: str, full: str) -> dict[str, Value] | None:
+        """A count and its word. There is no check on the line: a change counts once it was said twice."""
+        number, filled = _count(count), _is_full(full)
+        if number is None or filled is None:
             return None
-        word = "full" if full == "1" else "empty" if number == 0 and "Cashbox" not in unit else "ok"
+        word = "full" if filled else "empty" if number == 0 else "ok"
         values: dict[str, Value] = {f"{unit}.count": number, f"{unit}.replenishmentStatus": word}
-        twice = self._twice.setdefault(unit, Twice())
-        if number == expected and full == "0":
-            twice.known(values)
-            return values
-        passed = twice.passed(values)
+        passed = self._twice.setdefault(unit, Twice()).passed(values)
         return passed if len(passed) == len(values) else {}
 
 
 _OTHERS = frozenset({
     "CFG", "CFG4", "COINSUP", "BILLSUP", "TUBESTATREQ", "DIAG", "DEPOSIT", "SLUG", "ENABLE", "DISABLE", "FEATCFG", "FEATENABLE",
     "DISPENSE", "DISPENSED", "PAYSTATUS", "PAID", "PAYOUTEND", "DISP", "SUMPAYOUT", "MANUALFILL", "MANUALPAYOUT", "MANUALDISP",
-    "ESC", "STK", "BILLCFG", "BILLSEC", "RECYCLENABLE", "RECYCLEDISABLE", "DSTATUS", "DISPBILL", "DISPVALUE", "DISPSTATUS", "DPS",
-    "DPV", "DPVFIN", "DPVUNK", "FILLERR", "CFGERR", "COINCFG", "ID",
+    "ESC", "STK", "BILLCFG", "BILLSEC", "RECYCLENABLE", "RECYCLEDISABLE", "DSTATUS", "DISPBILL", "DISPVALUE", "DPS",
+    "DPV", "DPVFIN", "DPVUNK", "DPC", "FILLERR", "CFGERR", "TUBERR", "RECYCLECFG", "COINCFG", "ID",
 })  # fmt: skip
 """What the adapter says besides, which tells nothing that a point is for."""
 
 
 def _count(text: str, limit: int = COUNT_LIMIT) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 6 and int(text) <= limit else None
+
+
+def _is_full(text: str) -> bool | None:
+    """The firmware prints the bit of a place in a word of sixteen: 0, or 1, 2, 4 ... -32768. None when it is no number."""
+    digits = text.removeprefix("-")
+    return int(digits) != 0 if digits.isascii() and digits.isdecimal() and len(digits) <= 5 else None
 
 
 def _is_money(text: str) -> bool:

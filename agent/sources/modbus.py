@@ -56,6 +56,11 @@ class Settings(LineSettings):
             raise ValueError("within: expected 50ms to 10s")
 
     @property
+    def shared(self) -> bool:
+        """It is asked."""
+        return True
+
+    @property
     def all(self) -> tuple[Register, ...]:
         """The registers of the map and its own."""
         return (*(shipped()[self.map].registers if self.map else ()), *self.registers)

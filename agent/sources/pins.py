@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from importlib.metadata import entry_points
@@ -16,7 +17,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import gpiozero
-from gpiozero import GPIOPinInUse, GPIOZeroError, InputDevice, PinFixedPull, PinInvalidPin, PinUnknownPi
+from gpiozero import GPIOPinInUse, GPIOZeroError, InputDevice, PinFixedPull, PinInvalidPin, PinUnknownPi, SPISoftwareFallback
+from gpiozero.pins.mock import MockFactory
 
 from agent.errors import ConfigError, LineLost
 from agent.sources.contacts import Contact
@@ -30,6 +32,9 @@ PACKAGES = {
     "pigpio": "pigpio (apt install python3-pigpio, or pip install pigpio)",
 }
 CHIPS = Path("/dev")
+SPI_ON = (
+    "put dtparam=spi=on into /boot/firmware/config.txt, start the computer again, and let the agent's user into the group spi"
+)
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +141,14 @@ class Pins:
         if isinstance(self._factory, SimulatedFactory):
             return partial(self._factory.level, channel)
         try:
-            device = getattr(gpiozero, converter.upper())(channel=channel, pin_factory=self._factory)
+            with warnings.catch_warnings():
+                if not isinstance(self._factory, MockFactory):  # a bus of its own is all that a simulated converter has
+                    warnings.simplefilter("error", SPISoftwareFallback)
+                device = getattr(gpiozero, converter.upper())(channel=channel, pin_factory=self._factory)
+        except SPISoftwareFallback as error:
+            raise LineLost(f"the {converter} needs the SPI bus ({error}): {SPI_ON}", "broken") from error
+        except GPIOPinInUse as error:
+            raise LineLost(f"the SPI bus of the {converter} is in use ({error}): free its pins", "busy") from error
         except self._errors as error:
             raise LineLost(f"channel {channel} ({loop.point}) of the {converter} cannot be opened: {error}", "broken") from error
         self._converters.append(device)

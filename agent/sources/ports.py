@@ -17,9 +17,9 @@ import pwd
 import re
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
@@ -35,6 +35,7 @@ Kind: TypeAlias = Literal["device", "usb", "socket", "rfc2217"]
 BY_ID = Path("/dev/serial/by-id")
 SHOWN = 5  # ports that a message names at most
 _USB = re.compile(r"usb:([0-9a-fA-F]{4}):([0-9a-fA-F]{4})(?::(.+))?")
+_CONSOLE = re.compile(r"tty\d*")  # of the screen: there are always some, and a machine is on none
 _GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ENOTDIR})
 _BUSY = frozenset({errno.EBUSY, errno.EWOULDBLOCK})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
@@ -80,6 +81,16 @@ class LineSettings:
     def line(self) -> str:
         """Speed and character in the usual short form: 115200 8N1."""
         return f"{self.baud} {self.data_bits}{self.parity[0].upper()}{self.stop_bits}"
+
+    @property
+    def shared(self) -> bool:
+        """Whether another source may name the same port: devices that are asked take turns on it."""
+        return False
+
+    @property
+    def character(self) -> Mapping[str, object]:
+        """All that a port has one of: who share it must agree on these."""
+        return {key.name: getattr(self, key.name) for key in fields(LineSettings) if key.name != "port"}
 
 
 def parse(port: str) -> PortName:
@@ -136,7 +147,7 @@ def why_closed(port: str, path: str, error: Exception) -> LineLost:
     if number in _GONE:
         return LineLost(f"{shown} does not exist; {_others(path)}")
     if number in _DENIED:
-        return LineLost(f"{shown}: {denial(path)}", "denied")
+        return LineLost(f"{shown}: {sandboxed(path) if number == errno.EPERM else denial(path)}", "denied")
     if number in _BUSY:
         return LineLost(f"{shown} is in use{_holder(path)}: stop that program, or give this source another port", "busy")
     if number == errno.EIO:
@@ -179,7 +190,8 @@ def _others(path: str) -> str:
     found.update(dict.fromkeys(str(port.device) for port in comports()))
     wanted = Path(path).name
     if path:
-        alike = (each for each in _entries(Path(path).parent) if SequenceMatcher(None, each.name, wanted).ratio() >= 0.6)
+        names = (each for each in _entries(Path(path).parent) if _CONSOLE.fullmatch(each.name) is None)
+        alike = (each for each in names if SequenceMatcher(None, each.name, wanted).ratio() >= 0.6)
         found.update(dict.fromkeys(map(str, alike)))
     if not found:
         return "no serial port is there at all: check cable and power"
@@ -204,6 +216,15 @@ def denial(path: str) -> str:
     if mode & 0o060 != 0o060 or state.st_gid == 0:
         return f"{who} (mode {mode:o}): give it to the group dialout with a udev rule, as docs/sources.md shows"
     return f"{who}: sudo usermod -aG {group} {user}, then start the agent again"
+
+
+def sandboxed(path: str) -> str:
+    """The owner would let this user in, and the cgroup of the unit does not: that is EPERM, and never EACCES."""
+    try:
+        kind = f"char-{os.major(os.stat(path).st_rdev)}"
+    except OSError:
+        kind = "char-MAJOR"
+    return f"the unit's sandbox does not name it: DeviceAllow={kind} rw in a drop-in (systemctl edit atm-agent), then start again"
 
 
 def _user(uid: int) -> str:

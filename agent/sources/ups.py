@@ -21,6 +21,14 @@ CELL_LIMIT = 4.0  # V; a pack has more, a cell of a lead battery never has
 CELL_V = 2.0  # nominal
 CHARGE_FULL, CHARGE_CRITICAL = 98.0, 10.0  # %
 
+LOST = 4  # rounds without an answer after which a UPS counts as one that does not know the question
+TELLS = {
+    megatec.QMOD: {"powerManagement.device", "powerManagement.powerOutStatus"},
+    megatec.QWS: {"powerManagement.batteryStatus"},
+    megatec.QBV: {"powerManagement.batteryStatus", "powerManagement.batteryChargingStatus"},
+}
+"""Points that an answer has a say in, beside that of QGS."""
+
 TOLERANCE = {
     "powerManagement.inputVoltage_v": 5.0,
     "powerManagement.outputVoltage_v": 5.0,
@@ -32,8 +40,8 @@ TOLERANCE = {
 }
 AWAY = {"silent": "powerOff", "missing": "noDevice"}
 OUTPUT_OFF = ("S", "D")  # modes: standby, shutdown
-BATTERY_WARNINGS = frozenset({0, 6})  # disconnected, overcharged
-OTHER_WARNINGS = frozenset({2, 8, 9, 10, 12, 13})  # site fault, overload, fan, emergency off, too hot, charger
+BATTERY_WARNINGS = frozenset({0, 6, 37, 55})  # disconnected, overcharged, a cell overcharged, to be replaced
+OTHER_WARNINGS = frozenset({2, 8, 9, 10, 11, 12, 13, 61})  # site, overload, fan, emergency off, no start, hot, charger, EEPROM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +62,11 @@ class Settings(LineSettings):
         if not 0.0 <= self.battery_voltage <= 500.0:
             raise ValueError("battery_voltage: expected the volts of the whole battery, such as 24, or 0")
 
+    @property
+    def shared(self) -> bool:
+        """It is asked."""
+        return True
+
 
 class Ups:
     """One UPS. See `Polled`."""
@@ -64,6 +77,7 @@ class Ups:
         self._twice = Twice(TOLERANCE)
         self._nominal = settings.battery_voltage
         self._introduced = False
+        self._missed = dict.fromkeys(TELLS, LOST)  # rounds since each was answered
 
     @property
     def every(self) -> float:
@@ -111,6 +125,11 @@ class Ups:
             values |= _of_mode(mode)
         if isinstance(warnings, frozenset):
             values |= _of_warnings(warnings)
+        answered = (isinstance(mode, str), isinstance(warnings, frozenset), isinstance(battery, Battery))
+        for request, told in zip(TELLS, answered, strict=True):
+            self._missed[request] = 0 if told else self._missed[request] + 1
+            if 0 < self._missed[request] < LOST:  # without it they would say something else
+                values = {name: value for name, value in values.items() if name not in TELLS[request]}
         return self._twice.passed(values)
 
     def _values(self, status: Status, battery: Battery | None = None) -> dict[str, Value]:
@@ -125,15 +144,17 @@ class Ups:
             f"{power}.batteryRuntime_s": battery.runtime_s if battery else None,
         }
         values: dict[str, Value] = {name: value for name, value in volts.items() if value is not None}  # else it has none
-        off = status.shutdown or (status.output_v or 0.0) < OUTPUT_LEAST
+        known = status.shutdown or status.output_v is not None
+        off = known and (status.shutdown or (status.output_v or 0.0) < OUTPUT_LEAST)
         values |= {
             f"{power}.device": "hardwareError" if status.failed else "online",
             f"{power}.powerInStatus": "noPower" if status.utility_fail else "powering",
-            f"{power}.powerOutStatus": "noPower" if off else "powering",
             f"{power}.batteryStatus": _battery_status(status, battery),
             "auxiliaries.UPS.low": "true" if status.battery_low else "false",
             "auxiliaries.UPS.powering": "true" if status.utility_fail and not off else "false",
         }
+        if known:
+            values[f"{power}.powerOutStatus"] = "noPower" if off else "powering"
         if status.utility_fail:
             values[f"{power}.batteryChargingStatus"] = "notCharging" if off else "discharging"
         elif battery is not None:

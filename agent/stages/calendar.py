@@ -22,6 +22,9 @@ class Weekly:
     end: int
 
 
+ALWAYS = Weekly(frozenset(range(7)), 0, DAY_MINUTES)
+
+
 @dataclass(frozen=True)
 class Visit:
     """A planned visit: seconds since the epoch, [start, end)."""
@@ -68,17 +71,19 @@ class Plan:
     """What is expected of one machine and when."""
 
     zone: tzinfo = UTC
-    hours: tuple[Weekly, ...] = (Weekly(frozenset(range(7)), 0, DAY_MINUTES),)
+    hours: tuple[Weekly, ...] = (ALWAYS,)
     visits: Sequence[Visit] = ()
     weekly_visits: tuple[Weekly, ...] = ()
 
     def is_open(self, at: float) -> bool:
         """Whether customers may use the machine."""
-        return within(self.hours, at, self.zone)
+        return ALWAYS in self.hours or within(self.hours, at, self.zone)
 
     def visit_planned(self, at: float) -> bool:
         """Whether somebody is expected at the machine."""
-        return any(visit.start <= at < visit.end for visit in self.visits) or within(self.weekly_visits, at, self.zone)
+        if any(visit.start <= at < visit.end for visit in self.visits):
+            return True
+        return bool(self.weekly_visits) and within(self.weekly_visits, at, self.zone)
 
     def open_spans(self, start: float, end: float) -> list[tuple[float, float]]:
         """The opening hours between two moments, in order."""

@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import inf, isfinite
-from statistics import median
 
 import msgspec
 
@@ -80,19 +79,21 @@ class CleanSettings:
             raise ValueError(f"silent_after: expected more than 0s, got {self.silent_after:g}s")
 
 
-class _Track:
+class Heard:
     """What is known of one point."""
 
-    __slots__ = ("at", "calibration", "changed", "entry", "high", "limits", "low", "raw", "recent", "silent", "value", "words")
+    __slots__ = (
+        "at", "calibration", "changed", "entry", "high", "limits", "low", "plain", "raw", "recent", "silent", "value", "words",
+    )  # fmt: skip
 
     def __init__(self, entry: Point | None, limits: Limits | None, calibration: Calibration | None) -> None:
         self.entry = entry
         self.limits = limits
         self.calibration = calibration
         # the quick way, for a Reading that needs no second look: a word of these, or a number between these
-        plain = entry is not None and limits is None and calibration is None
-        self.words = frozenset(entry.words) if entry is not None and plain else frozenset[str]()
-        self.low, self.high = (entry.low, entry.high) if entry is not None and plain and not entry.words else (inf, -inf)
+        self.plain = entry is not None and limits is None and calibration is None
+        self.words = frozenset(entry.words) if entry is not None and self.plain else frozenset[str]()
+        self.low, self.high = (entry.low, entry.high) if entry is not None and self.plain and not entry.words else (inf, -inf)
         self.raw: Value = None  # as it came
         self.value: Value = None  # as it was believed
         self.at = -inf
@@ -107,7 +108,7 @@ class Clean:
     def __init__(self, machine: str, settings: CleanSettings) -> None:
         self._machine = machine
         self._settings = settings
-        self._tracks: dict[str, _Track] = {}
+        self._tracks: dict[str, Heard] = {}
         self.due = -inf
         self.news = False  # whether the newest Reading has another value than the one before it
         self.duplicates = 0
@@ -143,15 +144,19 @@ class Clean:
         track.silent = False
         return reading
 
-    def _new_track(self, name: str) -> _Track | None:
+    def track(self, point: str) -> Heard:
+        """What is kept of a point that was heard."""
+        return self._tracks[point]
+
+    def _new_track(self, name: str) -> Heard | None:
         if len(self._tracks) >= POINTS_LIMIT:
             self.refused += 1
             return None
         settings = self._settings
-        track = self._tracks[name] = _Track(point(name), settings.limits.get(name), settings.calibration.get(name))
+        track = self._tracks[name] = Heard(point(name), settings.limits.get(name), settings.calibration.get(name))
         return track
 
-    def _doubted(self, track: _Track, reading: Reading) -> Reading:
+    def _doubted(self, track: Heard, reading: Reading) -> Reading:
         """The Reading with what is wrong with it, or as it is when nothing is."""
         if reading.quality is Quality.BAD or reading.quality is Quality.STALE:
             return reading if reading.value is None else _with(reading, reading.quality, reading.reason)
@@ -170,7 +175,7 @@ class Clean:
         assert reading.value is not None
         return self._within(track, track.limits, reading, float(reading.value))
 
-    def _within(self, track: _Track, limits: Limits, reading: Reading, value: float) -> Reading:
+    def _within(self, track: Heard, limits: Limits, reading: Reading, value: float) -> Reading:
         if not limits.low <= value <= limits.high:
             return _with(reading, Quality.BAD, "outOfLimits")
         if track.recent is not None and _is_spike(track.recent, value, limits.spike or 0.0):
@@ -241,8 +246,8 @@ _EXPECTED = "expected"  # stands for a value that was not heard yet; no point ha
 def _is_spike(recent: deque[float], value: float, deviations: float) -> bool:
     spike = False
     if len(recent) == SPIKE_WINDOW:
-        middle = median(recent)
-        spread = MAD_TO_DEVIATION * median(abs(each - middle) for each in recent)
+        middle = sorted(recent)[SPIKE_WINDOW // 2]
+        spread = MAD_TO_DEVIATION * sorted(abs(each - middle) for each in recent)[SPIKE_WINDOW // 2]
         spike = abs(value - middle) > deviations * max(spread, SPIKE_FLOOR * abs(middle), 1e-9)
     recent.append(value)
     return spike

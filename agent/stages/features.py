@@ -128,9 +128,9 @@ class _Slide:
     def value(self, feature: Feature, now: float) -> float:
         if isinstance(self.last, str):
             self._spend(now)
-        steps = [step for step in self._steps if step.end > now - feature.span]
         if feature.statistic == "ago":
             return self._ago(feature, now)
+        steps = [step for step in self._steps if step.end > now - feature.span]
         if not any(step.n or step.spent for step in steps):
             return nan
         return _STATISTICS[feature.statistic](self, steps, feature)

@@ -71,11 +71,18 @@ class Judge:
         for probe in watch.compared:
             probe.compare(value, at, counts=counts)
         alarms: list[Alarm] = []
+        is_number = value.__class__ is float or value.__class__ is int
         for probe in watch.probes:
+            if is_number and probe.low <= value <= probe.high and probe.holds_since is None and not probe.missing:  # type: ignore[operator]
+                continue
             if probe.feed(value, at, counts=counts):
                 for instance in self._served(probe):
                     alarms += self._judge(instance, at)
         return alarms
+
+    def watch(self, point: str) -> Watch | None:
+        """What is kept of a point; None when there were too many before it."""
+        return self._watches.get(point)
 
     @staticmethod
     def _served(probe: Probe) -> list[Instance]:

@@ -19,6 +19,7 @@ SETTLE = 0.2  # s: what a frame says together is judged together
 WAIT = 5.0  # s in which a machine that has a roll-up of its own will have said it
 DISPENSER = "cashManagement.dispenser"
 SERVICE = "machine.service"
+WORKS, DEGRADED, UNKNOWN, OUT = "inService", "degraded", "unknown", "outOfService"
 
 _WORKS = frozenset({"online", "deviceBusy", "potentialFraud"})  # A.2: an application may go on at a potential fraud
 # the only words with which cash can be had; a part that is not named here does not stand in its way
@@ -59,7 +60,8 @@ class Service:
     def __init__(self, machine: str, units: Collection[str] = ()) -> None:
         self._machine = machine
         self._units = frozenset(units)
-        self._words: dict[str, Value] = {}  # what the parts that matter say
+        self._words: dict[str, Value] = {}  # what the parts that matter say …
+        self._effects: dict[str, str | None] = {}  # … and what that does to the service
         self._since = inf  # when the first unit was heard
         self._told = False  # the machine rolls up itself
         self._said: dict[str, str] = {}
@@ -82,6 +84,10 @@ class Service:
         self._words[point] = value
         if point.startswith("storage."):
             self._since = min(self._since, reading.at)
+        effect = _effect(point, value)
+        if point in self._effects and self._effects[point] == effect and (self._told or not self._units):
+            return  # another word that changes nothing: a card comes and goes
+        self._effects[point] = effect
         self.due = min(self.due, reading.at + SETTLE)
 
     def tick(self, now: float) -> list[Reading]:
@@ -90,27 +96,22 @@ class Service:
         self.due = inf
         if self._units and not self._told and self._since < inf:
             if now >= self._since + WAIT:
-                news[DISPENSER] = self._roll_up()
+                news[DISPENSER] = word = self._roll_up()
+                self._effects[DISPENSER] = _effect(DISPENSER, word)
             else:
                 self.due = self._since + WAIT
-        word = self._verdict({**self._words, **news})
-        if word is not None:
-            news[SERVICE] = word
+        service = self._verdict()
+        if service is not None:
+            news[SERVICE] = service
         readings = [Reading(self._machine, point, word, now) for point, word in news.items() if self._said.get(point) != word]
         self._said.update(news)
         return readings
 
-    def _verdict(self, words: dict[str, Value]) -> str | None:
-        needed = {point: word for point, word in words.items() if point in NEEDED}
-        if not needed:
+    def _verdict(self) -> str | None:
+        effects = self._effects.values()
+        if not any(point in NEEDED for point in self._effects):
             return None  # a machine whose devices nobody hears has no word for its service
-        known = [(point, word) for point, word in words.items() if word is not None]
-        stops = any(word not in NEEDED[point] and word != "unknown" for point, word in known if point in NEEDED)
-        if stops or any(word in _of(ENDS, point) for point, word in known):
-            return "outOfService"
-        if any(word is None or word == "unknown" for word in needed.values()):
-            return "unknown"
-        return "degraded" if any(word in _of(LACKS, point) for point, word in known) else "inService"
+        return next((word for word in (OUT, UNKNOWN, DEGRADED) if word in effects), WORKS)
 
     def _roll_up(self) -> str:
         """The dispenser's word by its units (CWA 17852, CashManagement, `dispenser`)."""
@@ -132,6 +133,16 @@ class Service:
         """The clock was set by so many seconds: every moment that is remembered moves with it."""
         self._since += by
         self.due += by
+
+
+def _effect(point: str, word: Value) -> str | None:
+    """What a part's word does to the service; None: nothing."""
+    works = NEEDED.get(point)
+    if works is not None:
+        return WORKS if word in works else UNKNOWN if word is None or word == "unknown" else OUT
+    if word in _of(ENDS, point):
+        return OUT
+    return DEGRADED if word in _of(LACKS, point) else None
 
 
 def _of(table: dict[str, frozenset[str]], point: str) -> frozenset[str]:

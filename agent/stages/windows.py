@@ -34,7 +34,8 @@ class Windows:
         self._machine = machine
         self._length = length
         self._tracks: dict[str, Track] = {}
-        self._dirty: set[str] = set()  # points that have changed since they were saved
+        self.dirty: set[str] = set()
+        """Points that have changed since they were saved."""
         self._start = -inf  # of the open window
         self._now = -inf
         self._observed = 0.0  # seconds of the open window during which the agent was there
@@ -48,7 +49,7 @@ class Windows:
         track: Any = self._tracks.get(name)
         if track is None:
             track = self._tracks[name] = new_track(name, value, max(at, self._start))
-        self._dirty.add(name)
+        self.dirty.add(name)
         if at < self._start:
             track.late += 1
             if value is not None:
@@ -101,7 +102,7 @@ class Windows:
     def _close(self) -> Summary:
         """The open window's Summary, as far as somebody was there to see."""
         points: dict[str, PointSummary] = {name: track.close(self._now) for name, track in self._tracks.items()}
-        self._dirty.update(points)
+        self.dirty.update(points)
         return Summary(
             self._machine,
             self._start,
@@ -118,8 +119,8 @@ class Windows:
         """The open window: one document a point that has changed (of all, or of these), one for the window itself."""
         if self.end == -inf:
             return {}
-        names = sorted(self._dirty if points is None else self._dirty.intersection(points))
-        self._dirty.difference_update(names)
+        names = sorted(self.dirty if points is None else self.dirty.intersection(points))
+        self.dirty.difference_update(names)
         documents: Documents = {"": msgspec.to_builtins(_Open(self._start, self._now, self._observed))}
         documents.update((name, msgspec.to_builtins(self._tracks[name])) for name in names)
         return documents
@@ -144,6 +145,10 @@ class Windows:
             return self.begin(now)
         self._now = max(now, self._now)
         return []
+
+    def track(self, point: str) -> Track | None:
+        """What is kept of a point in the open window, and in those to come."""
+        return self._tracks.get(point)
 
     @property
     def points(self) -> Collection[str]:

@@ -20,7 +20,7 @@ from zlib import crc32
 from agent.store.files import Files, OpenFile
 from agent.store.transaction import MAGIC, Damage, Line, line, scan
 
-ROOM = 32 * 1024  # bytes reserved at once; ext4 zeroes as much anyway when it first writes to reserved space
+ROOM = 32 * 1024  # bytes reserved at once: a hundred records or so grow the file, and change its length, only once
 NEW_SUFFIX = ".new"  # a replacement that was not finished; removed at the next opening
 DAMAGED = ".damaged-"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,7 @@ import msgspec
 from aiohttp import web
 
 from agent.errors import AgentError, ConfigError
+from agent.web.door import PATIENCE, Door
 from agent.web.sessions import Sessions
 from agent.web.settings import WebSettings
 
@@ -83,7 +85,8 @@ class Page:
         app.router.add_post("/api/sign-in", self._sign_in)
         app.router.add_post("/api/sign-out", self._sign_out)
         app.router.add_post("/api/service", self._service)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, keepalive_timeout=PATIENCE)
+        self._door: Door
         self.port = 0
         """Of the listening socket, once it listens; 0 for a Unix socket."""
 
@@ -91,23 +94,35 @@ class Page:
         """Listen. Raises ConfigError when certificate or address cannot be used."""
         tls = _tls(self._settings)
         await self._runner.setup()
-        socket = self._settings.socket
+        assert self._runner.server is not None
         try:
-            if socket is not None:
-                socket.unlink(missing_ok=True)  # of a run that was killed
-                await web.UnixSite(self._runner, socket, ssl_context=tls).start()
-                socket.chmod(0o660)
-            else:
-                host, port = self._settings.address
-                await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
-                self.port = self._runner.addresses[0][1]
+            bound = self._bind()
+            self._door = await Door(self._runner.server, bound, tls).__aenter__()
         except OSError as error:
             await self._runner.cleanup()
             raise ConfigError([f"web.listen: {self._settings.listen}: {error.strerror}; name an address that is free"]) from error
         return self
 
+    def _bind(self) -> socket.socket:
+        path = self._settings.socket
+        if path is None:
+            host, port = self._settings.address
+            bound = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+            self.port = bound.getsockname()[1]
+            return bound
+        path.unlink(missing_ok=True)  # of a run that was killed
+        bound = socket.socket(socket.AF_UNIX)
+        try:
+            bound.bind(str(path))
+            path.chmod(0o660)
+        except OSError:
+            bound.close()
+            raise
+        return bound
+
     async def __aexit__(self, *_: object) -> None:
         self._ending.set()
+        await self._door.__aexit__()
         await self._runner.cleanup()
         if self._settings.socket is not None:
             self._settings.socket.unlink(missing_ok=True)
@@ -118,6 +133,7 @@ class Page:
     async def _guard(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
+        self._door.asked(request.transport)
         try:
             response = await self._answer(request, handler)
         except web.HTTPException as refusal:
@@ -248,7 +264,11 @@ def _require_own_page(request: web.Request) -> None:
 
 async def _document(request: web.Request) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(await request.read(), type=dict[str, Any])
+        async with asyncio.timeout(PATIENCE):
+            body = await request.read()
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text="the request did not come to its end") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise web.HTTPBadRequest(text="expected a JSON object") from None
 

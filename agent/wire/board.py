@@ -8,19 +8,19 @@ Numbers are big endian. Both directions use the same frame; the gateway only eve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import struct
 from enum import IntEnum
-from struct import Struct
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import cbor2
+from msgspec import Struct
 
 from agent.wire import cobs, crc
 
 VERSION = 1
 MAX_DATA = 1024  # bytes of a frame before COBS: header, payload, CRC; what a small board can hold twice
 MAX_ENCODED = MAX_DATA + MAX_DATA // 254 + 1
-HEADER = Struct(">BBHI")
+HEADER = struct.Struct(">BBHI")
 CRC_BYTES = 2
 MAX_DEPTH = 3  # a payload is a map that may hold one map or one list
 MAX_WORD = 64  # characters of a text value
@@ -51,7 +51,7 @@ class Key(IntEnum):
     DROPPED = 8  # events that the board had to give up since it started
 
 
-class Frame(NamedTuple):
+class Frame(Struct, frozen=True):
     """One frame. `seq` counts EVENTs on their own and all other frames of the board together; `uptime` is in milliseconds."""
 
     type: FrameType
@@ -80,22 +80,19 @@ class Decoder:
         self.garbage_bytes = 0  # bytes that belonged to no frame: noise, half frames, frames beyond the bound
         self.unknown = 0  # intact frames of another version or type, or whose payload is not what the specification says
 
-    def feed(self, chunk: bytes) -> Iterator[Frame]:
-        """Each frame that `chunk` completes."""
-        start = 0
-        while (end := chunk.find(0, start)) >= 0:
-            block = bytes(self._held) + chunk[start:end] if self._held else chunk[start:end]
+    def feed(self, chunk: bytes) -> list[Frame]:
+        """The frames that `chunk` completes."""
+        *blocks, rest = chunk.split(b"\0")
+        if blocks and self._overlong:
+            self._overlong = False
+            self.garbage_bytes += len(blocks.pop(0)) + 1
+        elif blocks and self._held:
+            blocks[0] = bytes(self._held) + blocks[0]
             self._held.clear()
-            start = end + 1
-            if self._overlong:
-                self._overlong = False
-                self.garbage_bytes += len(block) + 1
-            elif len(block) > MAX_ENCODED:
-                self.garbage_bytes += len(block) + 1
-            elif block and (frame := self._frame(bytes(block))) is not None:
-                self.frames += 1
-                yield frame
-        self._hold(chunk[start:])
+        frames = [frame for block in blocks if block and (frame := self._frame(block)) is not None]
+        self.frames += len(frames)
+        self._hold(rest)
+        return frames
 
     def _hold(self, rest: bytes) -> None:
         if self._overlong or len(self._held) + len(rest) > MAX_ENCODED:
@@ -106,22 +103,22 @@ class Decoder:
             self._held += rest
 
     def _frame(self, block: bytes) -> Frame | None:
-        data = cobs.decode(block)
+        data = cobs.decode(block) if len(block) <= MAX_ENCODED else None
         if data is None or len(data) < HEADER.size + CRC_BYTES:
             self.garbage_bytes += len(block) + 1
             return None
         if crc.ccitt_false(data) != 0:  # a message followed by its own CRC leaves no remainder
             self.crc_errors += 1
             return None
-        version, type_, seq, uptime = HEADER.unpack_from(data)
-        payload = _payload(data[HEADER.size : -CRC_BYTES])
-        if version != VERSION or type_ not in _TYPES or payload is None:
+        version, number, seq, uptime = HEADER.unpack_from(data)
+        type_, payload = _TYPES.get(number), _payload(data[HEADER.size : -CRC_BYTES])
+        if version != VERSION or type_ is None or payload is None:
             self.unknown += 1
             return None
-        return Frame(FrameType(type_), seq, uptime, payload)
+        return Frame(type_, seq, uptime, payload)
 
 
-_TYPES = frozenset(FrameType)
+_TYPES = {int(each): each for each in FrameType}
 
 
 def _payload(data: bytes) -> dict[int, object] | None:
@@ -129,14 +126,20 @@ def _payload(data: bytes) -> dict[int, object] | None:
         payload = cbor2.loads(data, max_depth=MAX_DEPTH, allow_indefinite=False, allow_duplicate_keys=False)
     except cbor2.CBORDecodeError:
         return None
-    if not isinstance(payload, dict) or not all(type(key) is int for key in payload):
+    if not isinstance(payload, dict):
         return None
+    for key in payload:
+        if type(key) is not int:  # a bool is none
+            return None
     return payload
+
+
+_BOOT = int(Key.BOOT)
 
 
 def boot_of(frame: Frame) -> int | None:
     """The board's boot id, when the payload carries a usable one."""
-    boot = frame.payload.get(Key.BOOT)
+    boot = frame.payload.get(_BOOT)
     return boot if type(boot) is int and 0 <= boot < 2**32 else None
 
 

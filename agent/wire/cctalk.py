@@ -16,21 +16,14 @@ from agent.wire.frames import BadFrame
 
 Check: TypeAlias = Literal["sum", "crc16"]
 
-HOST, BROADCAST = 1, 0
+HOST = 1
 OVERHEAD = 5  # bytes of a frame beside its data
 DATA_LIMIT = 252
 ACK, NAK, BUSY = 0, 5, 6  # headers of an answer; one with data has header 0 too
 
 # headers of requests; these carry no data and change nothing
-SIMPLE_POLL = 254
-MANUFACTURER, CATEGORY, PRODUCT, SERIAL, SOFTWARE = 246, 245, 244, 242, 241
-OPTOS, SELF_CHECK = 236, 232
-INHIBIT_STATUS, INSERTIONS, ACCEPTS, LEVELS, REJECTS, FRAUDS = 227, 226, 225, 217, 194, 193
-DISPENSED, STATUS, TEST, BILL_EVENTS = 168, 166, 163, 159
-REQUESTS = frozenset({
-    SIMPLE_POLL, MANUFACTURER, CATEGORY, PRODUCT, SERIAL, SOFTWARE, OPTOS, SELF_CHECK, INHIBIT_STATUS, INSERTIONS, ACCEPTS,
-    LEVELS, REJECTS, FRAUDS, DISPENSED, STATUS, TEST, BILL_EVENTS,
-})  # fmt: skip
+MANUFACTURER, PRODUCT, SOFTWARE = 246, 244, 241
+SELF_CHECK, LEVELS, DISPENSED, STATUS, TEST, BILL_EVENTS = 232, 217, 168, 166, 163, 159
 
 
 class Frame(NamedTuple):
@@ -67,11 +60,6 @@ def _whole(frame: bytes, check: Check) -> Frame | None:
         return Frame(dst, src, header, data) if sum(frame) % 256 == 0 else None
     number = crc.xmodem(bytes((dst, size, header)) + data)
     return Frame(dst, None, header, data) if (src, frame[-1]) == (number & 0xFF, number >> 8) else None
-
-
-def is_request(data: bytes, unit: int, check: Check) -> bool:
-    """Whether this is one whole request to `unit` that changes nothing."""
-    return len(data) == OVERHEAD and data[3] in REQUESTS and encode(unit, data[3], check=check) == data
 
 
 def reader(unit: int, check: Check, size: int | None = None) -> Callable[[bytes], Frame | Refused | None]:

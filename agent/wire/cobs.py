@@ -26,20 +26,24 @@ def encode(data: bytes) -> bytes:
 def decode(block: bytes) -> bytes | None:
     """The data of one encoded block (without the closing zero); None when it is no COBS."""
     size = len(block)
-    if size == 0 or block.find(0) >= 0:
+    if size == 0 or 0 in block:
         return None
     data = bytearray(block)
+    at = code = block[0]
     full = []  # places of the length bytes after which no zero stands: those that follow a block of 254
-    code = block[0]
-    at = code
-    while at < size:
-        if code == 0xFF:
-            full.append(at)
-        data[at] = 0
-        code = block[at]
-        at += code
+    if 0xFF in block:
+        while at < size:
+            if code == 0xFF:
+                full.append(at)
+            data[at] = 0
+            code = block[at]
+            at += code
+    else:
+        while at < size:
+            data[at] = 0
+            at += block[at]
     if at != size:
         return None
     for place in reversed(full):
         del data[place]
-    return bytes(memoryview(data)[1:])
+    return bytes(data[1:])

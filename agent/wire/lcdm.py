@@ -112,7 +112,8 @@ ERRORS = {
     0x3D: "counting error EJT-EXIT", 0x3F: "reject tray not recognized", 0x40: "lower bill end", 0x41: "motor stop",
     0x42: "jam at DIV", 0x43: "timeout DIV-EJT", 0x44: "over reject", 0x45: "upper cassette not recognized",
     0x46: "lower cassette not recognized", 0x47: "dispensing timeout", 0x48: "jam at EJT",
-    0x49: "diverter solenoid or SOL sensor", 0x4A: "SOL sensor", 0x4C: "jam at CHK3,4", 0x4E: "purge error (jam at DIV)",
+    0x49: "diverter solenoid or SOL sensor", 0x4A: "SOL sensor", 0x4B: "counting error CHK-DIV", 0x4C: "jam at CHK3,4",
+    0x4E: "purge error (jam at DIV)", 0x4F: "bill at a sensor of another cassette", 0x50: "timeout CHK-DIV",
 }  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Lines of the MDBStuff "MDB Master" adapter: what an MDB bus does, in ASCII. `BV*STATUS*JAM`, ended by CR LF.
 
-Source: the adapter's own pages, MDB-UART-Master-Commands and "Typical External Interface Communication" (firmware 1.2). Lines of
-cashless readers (CD1, CD2) may name a card; they are dropped here and looked at by nobody.
+Source: the adapter's own pages, MDB-UART-Master-Commands and "Typical External Interface Communication", and its firmware
+(Arduino-MDB-UART, MDB-UART-Master), which departs from them: a device that is gone is DEVLOST, and "full" is the bit of a place.
+Lines of cashless readers (CD1, CD2) may name a card; they are dropped here and looked at by nobody.
 """
 
 from __future__ import annotations

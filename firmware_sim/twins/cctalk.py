@@ -1,14 +1,16 @@
 """A coin hopper and a note validator on a ccTalk wire, with the echo of the one wire, and the machine's master that asks them.
 
-The world has no coins and takes no notes; a small till beside it goes on by itself, with a course that the seed decides.
+They are the hopper and the acceptor of the one world. The validator stacks what it takes by itself, as one does whose master has
+switched its escrow off.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from random import Random
 
+from firmware_sim.coins import CoinHopper, hopper
+from firmware_sim.deposits import NoteAcceptor, Trouble, acceptor
 from firmware_sim.twins import Answering, Out
 from firmware_sim.uart import Shape
 from firmware_sim.world import World
@@ -16,6 +18,14 @@ from firmware_sim.world import World
 HOST, HOPPER, VALIDATOR = 1, 3, 40
 DELAY, BYTE, GAP = 0.01, 10 / 9_600, 0.05  # s
 CHANGING = frozenset({1, 152, 154, 160, 161, 164, 165, 167, 172, 228, 230, 231})  # requests that do something
+
+MAX_CURRENT, PAYOUT_TIMEOUT = 1, 2  # flags of the test
+LOW, HIGH, SENSORS = 1, 2, 0x30  # of the levels
+IN_ESCROW, STACKED = 1, 0  # events of a note
+RETURNED, INVALID, STACKER_OK, STACKER_OUT, STACKER_IN, STACKER_FULL = 1, 2, 10, 11, 12, 14  # events without one
+EVENTS: dict[Trouble, int] = {"jamInAcceptor": 6, "jamInStacker": 7, "failure": 13, "cheated": 18}
+FAULTS: dict[Trouble, int] = {"jamInAcceptor": 39, "jamInStacker": 39, "failure": 38}
+STACKER_MISSING_FAULT, STACKER_FULL_FAULT = 44, 45
 
 
 def frame(dst: int, header: int, data: bytes = b"", src: int = HOST) -> bytes:
@@ -25,39 +35,85 @@ def frame(dst: int, header: int, data: bytes = b"", src: int = HOST) -> bytes:
 
 
 class Till:
-    """Coins and notes as they come and go: what the devices count."""
+    """What the two devices would answer now."""
 
-    def __init__(self, rng: Random) -> None:
-        self.coins = 400
-        self.paid = 12_000  # coins, ever
+    powered = True
+
+    def __init__(self, coins: int = 400, paid: int = 12_000) -> None:
+        self.coins = coins
+        self.paid = paid  # ever
+        self.low, self.high = 50, 390
         self.flags = 0  # of the test
         self.counter = 0  # of bill events
         self.events: deque[tuple[int, int]] = deque([(0, 0)] * 5, 5)
         self.fault = 0
-        self._rng = rng
-        self._at: float | None = None  # how far its course has come; it begins when somebody first asks
 
     def event(self, bill: int, code: int) -> None:
         """Something happens to a note."""
         self.counter = self.counter % 255 + 1
         self.events.appendleft((bill, code))
 
-    def run_to(self, now: float) -> None:
-        """A customer pays with a note now and then, and gets coins back."""
-        at = now if self._at is None else self._at
-        while at < now:
-            at += self._rng.expovariate(1 / 20.0)
-            coins = min(self._rng.randrange(8), self.coins)
-            self.coins, self.paid = self.coins - coins, self.paid + coins
-            if self.coins == 0:
-                self.coins = 400
-            if self._rng.random() < 0.05:
-                self.event(0, 2)
-            else:
-                bill = self._rng.randrange(1, 5)
-                self.event(bill, 1)
-                self.event(bill, 0)
-        self._at = at
+    def look(self) -> None:
+        """Called before each answer: what has happened since the last."""
+
+
+class WorldTill(Till):
+    """The hopper and the acceptor of a world."""
+
+    def __init__(self, coins: CoinHopper, notes: NoteAcceptor) -> None:
+        super().__init__()
+        self._coins, self._notes = coins, notes
+        self.low, self.high = coins.habits.low, coins.habits.high
+        self._counted = self._counts
+        self._shown = self._state
+        self._escrow = False
+
+    @property
+    def powered(self) -> bool:  # type: ignore[override]
+        """Without power nobody answers."""
+        return self._notes.powered
+
+    @property
+    def _counts(self) -> tuple[int, int, int]:
+        return self._notes.accepted, self._notes.rejected, self._notes.returned
+
+    @property
+    def _state(self) -> tuple[Trouble, bool, bool]:
+        return self._notes.trouble, self._notes.seated, self._notes.full
+
+    def look(self) -> None:
+        """The world as it is now, and the events that have led to it."""
+        self.coins, self.paid = self._coins.coins, self._coins.paid
+        self.flags = MAX_CURRENT * self._coins.jammed | PAYOUT_TIMEOUT * self._coins.short
+        self._note_events()
+        self._state_events()
+        trouble, seated, full = self._state
+        missing = STACKER_MISSING_FAULT if not seated else STACKER_FULL_FAULT if full else 0
+        self.fault = FAULTS.get(trouble, 0) or missing
+
+    def _note_events(self) -> None:
+        notes, counts = self._notes, self._counts
+        escrow = notes.doing == "escrow"
+        if escrow and not self._escrow:
+            self.event(notes.denomination, IN_ESCROW)
+        if escrow:
+            notes.stack()
+        self._escrow = escrow
+        kinds = ((notes.denomination, STACKED), (0, INVALID), (0, RETURNED))
+        for (bill, code), before, now in zip(kinds, self._counted, counts, strict=True):
+            for _ in range(now - before):
+                self.event(bill, code)
+        self._counted = counts
+
+    def _state_events(self) -> None:
+        (was, sat, held), (trouble, seated, full) = self._shown, self._state
+        if trouble != was:
+            self.event(0, EVENTS.get(trouble, STACKER_OK))
+        if seated != sat:
+            self.event(0, STACKER_IN if seated else STACKER_OUT)
+        if full and not held:
+            self.event(0, STACKER_FULL)
+        self._shown = self._state
 
 
 class Wire(Answering):
@@ -74,7 +130,7 @@ class Wire(Answering):
 
     def on_bytes(self, data: bytes, now: float) -> Out:
         """Requests in any chunks; the echo, and the answer of the one who is meant."""
-        self._till.run_to(now)
+        self._till.look()
         if now - self._last > GAP:
             self._held = b""
         self._last = now
@@ -86,7 +142,7 @@ class Wire(Answering):
                 self._held = self._held[1:]
                 continue
             self._held = rest
-            if request[0] in (HOPPER, VALIDATOR):
+            if request[0] in (HOPPER, VALIDATOR) and self._till.powered:
                 answer = self._answer(request)
                 out.append((DELAY + len(answer) * BYTE, answer))
         return out
@@ -107,7 +163,7 @@ class Wire(Answering):
     def _hopper(self) -> dict[int, Callable[[], bytes]]:
         till = self._till
         return {
-            217: lambda: bytes((0x30 | (till.coins < 50) | (till.coins > 390) << 1,)),
+            217: lambda: bytes((SENSORS | LOW * (till.coins < till.low) | HIGH * (till.coins > till.high),)),
             163: lambda: till.flags.to_bytes(3, "little"),
             166: lambda: bytes((1, 0, 0, 0)),
             168: lambda: till.paid.to_bytes(3, "little"),
@@ -147,7 +203,7 @@ class Master:
 
 def twin(world: World) -> Wire:
     """A hopper (address 3) and a validator (address 40) on one wire."""
-    return Wire(Till(world.site.stream("cctalk")))
+    return Wire(WorldTill(hopper(world.site), acceptor(world.site)))
 
 
 def controller(world: World) -> Master:

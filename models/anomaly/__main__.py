@@ -7,12 +7,13 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from math import isnan
 from pathlib import Path
 from typing import TypeVar
 
 from agent.scoring.baseline import Pace
 from models.anomaly import worlds
-from models.anomaly.choose import Choice, choose
+from models.anomaly.choose import Choice, Chosen, choose
 from models.anomaly.evaluate import THRESHOLD, Result, evaluate, mean, open_graph
 from models.anomaly.export import export, read_pace
 from models.anomaly.plot import plot, plot_choice
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="train|evaluate")
     train = commands.add_parser("train", help="choose the pace on labelled series, export anomaly.onnx and its card")
     train.add_argument("--data", nargs="+", type=Path, metavar="FILE", default=[], help="without it: the pace that is in use")
+    train.add_argument("--report", nargs="+", type=Path, metavar="FILE", default=[], help="measured, and no part of the choice")
     train.add_argument("--out", type=Path, default=SHIPPED, metavar="FILE", help="the .onnx; its card.md goes beside it")
     train.add_argument("--seed", type=int, default=1, help="of the simulated machine in the card's golden rows")
     train.set_defaults(run=_train)
@@ -65,9 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _series(options: argparse.Namespace) -> list[Series]:
+def _series(options: argparse.Namespace, paths: Sequence[Path], *, unlabelled: bool = False) -> list[Series]:
     windows = read_windows(options.windows) if options.windows is not None else None
-    return [read(path, options.label, options.train_rows, windows if _unlabelled(path) else None) for path in options.data]
+    return [
+        read(path, options.label, options.train_rows, windows if _unlabelled(path) else None, unlabelled=unlabelled)
+        for path in paths
+    ]
 
 
 def _unlabelled(path: Path) -> bool:
@@ -88,15 +93,19 @@ def _progress(items: Iterable[Item], what: str, total: int) -> Iterable[Item]:
 
 
 def _train(options: argparse.Namespace) -> int:
-    files = _series(options)
+    files, others = _series(options, options.data), _series(options, options.report)
+    if others and not files:
+        raise DataError("--report: goes with --data, on which the pace is chosen")
     if options.out.suffix != ".onnx" or options.out.stem != "anomaly":
         raise DataError(f"{options.out}: the graph is called anomaly.onnx; name a file of that name in the folder you want")
     choice = Choice.of(files, list(_progress(choose(files), "choosing", len(files)))) if files else None
+    reported = Choice.of(others, list(_progress(choose(others), "reporting", len(others)))) if others else None
     if choice is not None and options.plot is not None:
         plot_choice(choice, [each.name for each in files], options.plot)
-    path = export(choice.best if choice is not None else Pace(), choice, files, options.out.parent, options.seed)
+    chosen = Chosen(choice, files, reported, others)
+    path = export(chosen, options.out.parent, options.seed)
     if options.json:
-        print(json.dumps(_chosen(choice) | {"file": str(path), "bytes": path.stat().st_size}))
+        print(json.dumps(_told(chosen) | {"file": str(path), "bytes": path.stat().st_size}))
         return 0
     if choice is not None:
         print(f"{'fast':>6} {'slow':>6} {'damp':>6} {'fade':>6}  VUS-PR  lowest file")
@@ -105,16 +114,28 @@ def _train(options: argparse.Namespace) -> int:
         print(f"each file with the pace that is best on the others: {choice.left_out().mean():.3f}")
         for name, figures in choice.folder_left_out().items():
             print(f"{name} ({len(figures)} files) with the pace that is best on the other folders: {figures.mean():.3f}")
+    if reported is not None:
+        figures = reported.of_pace(chosen.pace)
+        spread = f"{figures.min():.2f} to {figures.max():.2f}"
+        print(f"{len(figures)} files that had no part in the choice: {figures.mean():.3f} ({spread})")
     print(f"{path}: {path.stat().st_size} bytes")
     return 0
 
 
-def _chosen(choice: Choice | None) -> dict[str, object]:
+def _told(chosen: Chosen) -> dict[str, object]:
+    choice = chosen.choice
     if choice is None:
         return {}
     ranked = [{"pace": [pace.fast, pace.slow, pace.damp, pace.fade], "vus_pr": mean} for pace, mean, _ in choice.ranked()]
     folders = {name: float(figures.mean()) for name, figures in choice.folder_left_out().items()}
-    return {"ranked": ranked, "left_out": float(choice.left_out().mean()), "folder_left_out": folders}
+    reported = {each.name: float(figure) for each, figure in zip(chosen.others, chosen.figures, strict=True)}
+    return {
+        "ranked": ranked,
+        "left_out": float(choice.left_out().mean()),
+        "folder_left_out": folders,
+        "reported": reported,
+        "reported_mean": float(chosen.figures.mean()) if reported else None,
+    }
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -123,7 +144,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     run, pace = open_graph(options.model), read_pace(options.model)
     if options.worlds:
         return _evaluate_worlds(options, pace)
-    files = _series(options)
+    files = _series(options, options.data, unlabelled=True)
+    for series in files:
+        if series.left_out:
+            print(f"{series.path}: columns that change least are left out: {', '.join(series.left_out)}", file=sys.stderr)
+        if not series.labelled:
+            print(f"{series.path}: has no labels (--label names their column), so only alarms are told", file=sys.stderr)
     done = [evaluate(run, series, pace) for series in _progress(files, "scoring", len(files))]
     results = [result for result, _ in done]
     if options.out is not None:
@@ -138,11 +164,19 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.plot is not None:
         plot([(series, result, scores) for series, (result, scores) in zip(files, done, strict=True)], options.plot)
     if options.json:
-        means = {name: dict(zip(("mean", "error"), mean(results, figure), strict=True)) for name, figure in MEASURES}
+        means = {name: {"mean": _json(value), "error": error} for name, value, error in _means(results)}
         print(json.dumps({"threshold": THRESHOLD, "files": [result.row() for result in results], "mean": means}))
     else:
         _print(results)
     return 0
+
+
+def _means(results: Sequence[Result]) -> list[tuple[str, float, float]]:
+    return [(name, *mean(results, figure)) for name, figure in MEASURES]
+
+
+def _json(value: float) -> float | None:
+    return None if isnan(value) else value
 
 
 def _print(results: Sequence[Result]) -> None:
@@ -155,8 +189,7 @@ def _print(results: Sequence[Result]) -> None:
             f" {one.false_alarms:12}"
         )
     print()
-    for name, figure in MEASURES:
-        value, error = mean(results, figure)
+    for name, value, error in _means(results):
         print(f"{name:20} {value:6.3f}" + (f" ± {error:.3f} (standard error over {len(results)} files)" if error else ""))
     print(f"false and missed alarm rate, F1: of rows, at a score of {THRESHOLD:g}; nothing is scored in the rows learned from")
 

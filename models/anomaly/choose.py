@@ -46,6 +46,10 @@ class Choice:
         """Of the mean over all files."""
         return self.paces[int(np.argmax(self.figures.mean(axis=1)))]
 
+    def of_pace(self, pace: Pace) -> Floats:
+        """Of every file, with one pace of the grid."""
+        return np.asarray(self.figures[self.paces.index(pace)])
+
     def left_out(self) -> Floats:
         """For each file the figure of the pace that is best on the others; with one file, of the first pace."""
         return self._chosen_without(np.eye(len(self.folders), dtype=bool))
@@ -66,6 +70,26 @@ class Choice:
         """Paces, best first, with the mean over files and the lowest file."""
         means = self.figures.mean(axis=1)
         return [(self.paces[at], float(means[at]), float(self.figures[at].min())) for at in np.argsort(-means)]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A pace, the files that chose it, and others that only report. Without a choice it is the pace that is in use."""
+
+    choice: Choice | None = None
+    files: Sequence[Series] = ()
+    reported: Choice | None = None
+    others: Sequence[Series] = ()
+
+    @property
+    def pace(self) -> Pace:
+        """That the graph gets."""
+        return self.choice.best if self.choice is not None else Pace()
+
+    @property
+    def figures(self) -> Floats:
+        """VUS-PR of the files that only report."""
+        return self.reported.of_pace(self.pace) if self.reported is not None else np.empty(0)
 
 
 def choose(files: Sequence[Series]) -> Iterator[list[float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ THRESHOLD = 0.5  # of the score: one half is the commissioning window's limit
 
 @dataclass(frozen=True)
 class Result:
-    """How one series went. Rates are of rows; alarms are runs of rows at or above the threshold."""
+    """How one series went. Rates are of rows; alarms are runs of rows at or above the threshold. NaN: the file has no labels."""
 
     name: str
     rows: int
@@ -43,8 +44,8 @@ class Result:
     spans: int
 
     def row(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON, which has no NaN."""
+        return {name: None if isinstance(value, float) and isnan(value) else value for name, value in asdict(self).items()}
 
 
 def open_graph(path: Path) -> Run:
@@ -85,23 +86,22 @@ def evaluate(run: Run, series: Series, pace: Pace) -> tuple[Result, Floats]:
         raise DataError(f"{series.path}: {error}") from error
     scores = np.zeros(len(series.values))
     scores[series.trained :], _ = stream(run, baseline, series.values[series.trained :], series.trained)
-    hindsight, _ = stream(run, baseline, series.values, 0)
-    window = period(filled(series.values[:, 0]))
     called = scores >= THRESHOLD
-    counts = confusion(series.labels, called)
     alarms, inside = spans(called), [span for span in spans(series.labels) if span[1] >= series.trained]
+    nothing = (nan, nan, nan, nan, nan, nan)
+    vus, hindsight, area, f1, false_rate, missed_rate = _figures(run, series, baseline, scores) if series.labelled else nothing
     result = Result(
         series.name,
         len(scores),
         series.trained,
         tuple(int(rows) for rows in baseline.period),
-        window,
-        vus_pr(series.labels, scores, window),
-        vus_pr(series.labels, hindsight, window),
-        auc(series.labels, scores),
-        counts.f1,
-        counts.false_rate,
-        counts.missed_rate,
+        period(filled(series.values[:, 0])),
+        vus,
+        hindsight,
+        area,
+        f1,
+        false_rate,
+        missed_rate,
         len(alarms),
         sum(not series.labels[first : last + 1].any() for first, last in alarms),
         sum(bool(called[first : last + 1].any()) for first, last in inside),
@@ -110,13 +110,28 @@ def evaluate(run: Run, series: Series, pace: Pace) -> tuple[Result, Floats]:
     return result, scores
 
 
+def _figures(run: Run, series: Series, baseline: Baseline, scores: Floats) -> tuple[float, float, float, float, float, float]:
+    """VUS-PR, the same in hindsight, AUC, F1, false alarm rate and missed alarm rate."""
+    hindsight, _ = stream(run, baseline, series.values, 0)
+    window = period(filled(series.values[:, 0]))
+    counts = confusion(series.labels, scores >= THRESHOLD)
+    return (
+        vus_pr(series.labels, scores, window),
+        vus_pr(series.labels, hindsight, window),
+        auc(series.labels, scores),
+        counts.f1,
+        counts.false_rate,
+        counts.missed_rate,
+    )
+
+
 def filled(values: Floats) -> Floats:
     """Blanks become the median: the measure's window needs a number in every row."""
     return np.where(np.isfinite(values), values, np.nanmedian(values))
 
 
 def mean(results: Sequence[Result], figure: Callable[[Result], float]) -> tuple[float, float]:
-    """Mean over files and its standard error."""
-    values = np.array([figure(result) for result in results])
+    """Mean over files with labels and its standard error; NaN where there are none."""
+    values = np.array([value for result in results if not isnan(value := figure(result))])
     error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
-    return float(values.mean()), error
+    return (float(values.mean()) if len(values) else nan), error

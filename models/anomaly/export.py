@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ import onnx
 
 from agent.scoring.baseline import Baseline, Floats, Pace, learn
 from models.anomaly import worlds
-from models.anomaly.choose import Choice
+from models.anomaly.choose import Chosen
 from models.anomaly.evaluate import THRESHOLD, open_graph, stream
 from models.anomaly.graph import graph
-from models.anomaly.series import DataError, Series
+from models.anomaly.series import DataError
 from models.card import CARD_KEY, sha256, versions, write
 
 NAME = "anomaly"
@@ -30,17 +30,17 @@ INTENDED_USE = (
 LIMITS = (
     "It says unusual, never why, and nothing about an attack; the rules and attack_risk do that. Commission a healthy machine: "
     "what was there all along is usual. A change that stays is usual again after about another commissioning window. The score "
-    "fades over a fifth of the window, so its fall is no news. Seasons longer than a third of the window are not seen."
+    "fades over a tenth of the window, so its fall is no news. Seasons longer than a third of the window are not seen."
 )
 
 
-def export(pace: Pace, choice: Choice | None, files: Sequence[Series], folder: Path, seed: int) -> Path:
-    """Write anomaly.onnx and card.md. The same pace, files and seed give the same bytes. Raises DataError."""
+def export(chosen: Chosen, folder: Path, seed: int) -> Path:
+    """Write anomaly.onnx and card.md. The same choice, files and seed give the same bytes. Raises DataError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path = write(graph(), _card(pace, choice, files, seed, None), folder)
-        golden = _golden(path, pace, seed)
-        return write(graph(), _card(pace, choice, files, seed, golden), folder)
+        path = write(graph(), _card(chosen, seed, None), folder)
+        golden = _golden(path, chosen.pace, seed)
+        return write(graph(), _card(chosen, seed, golden), folder)
     except OSError as error:
         raise DataError(f"{folder}: {error.strerror}; name a folder that you may write to") from error
 
@@ -56,9 +56,7 @@ def _golden(path: Path, pace: Pace, seed: int) -> tuple[Baseline, int, Floats, F
     return baseline, first, rows, scores
 
 
-def _card(
-    pace: Pace, choice: Choice | None, files: Sequence[Series], seed: int, golden: tuple[Baseline, int, Floats, Floats] | None
-) -> Mapping[str, Any]:
+def _card(chosen: Chosen, seed: int, golden: tuple[Baseline, int, Floats, Floats] | None) -> Mapping[str, Any]:
     card: dict[str, Any] = {
         "name": NAME,
         "version": VERSION,
@@ -68,12 +66,13 @@ def _card(
         "says": "finds the machine other than it was while it was commissioned",
         "intended_use": INTENDED_USE,
         "limits": LIMITS,
-        "pace": asdict(pace),
+        "pace": asdict(chosen.pace),
         "every": worlds.EVERY,
         "window": worlds.WINDOW,
         "data": {f"simulated machine {seed}": "the golden rows' baseline; nothing in the graph is learned from it"}
-        | {each.path.name: f"sha256 {sha256(each.path)}; the pace was chosen on it" for each in files},
-        "measures": _measures(choice),
+        | {each.path.name: f"sha256 {sha256(each.path)}; the pace was chosen on it" for each in chosen.files}
+        | {each.path.name: f"sha256 {sha256(each.path)}; it only reports" for each in chosen.others},
+        "measures": _measures(chosen),
         "versions": versions("numpy", "onnx", "onnxruntime"),
     }
     if golden is not None:
@@ -87,26 +86,29 @@ def _card(
     return card
 
 
-def _measures(choice: Choice | None) -> dict[str, Any]:
+def _measures(chosen: Chosen) -> dict[str, Any]:
+    """First what files say that had no part in the choice, then what those say that had: the pace is fitted to them."""
+    choice = chosen.choice
     if choice is None:
         return {}
-    figures = choice.figures[choice.paces.index(choice.best)]
-    where = f"{len(figures)} labelled series, learned on each file's first rows, the others scored one by one"
-    return {
-        "VUS-PR": {"value": round(float(figures.mean()), 3), "spread": _range(figures), "protocol": where},
-        "VUS-PR, left out": {
-            "value": round(float(choice.left_out().mean()), 3),
-            "spread": _range(choice.left_out()),
-            "protocol": "the same, each file with the pace that is best on all the others",
-        },
+    figures = choice.of_pace(chosen.pace)
+    each = "learned on each file's first rows, the others scored one by one"
+    reported = (
+        {"VUS-PR": _entry(chosen.figures, f"{len(chosen.figures)} labelled series that had no part in the choice, {each}")}
+        if chosen.reported is not None
+        else {}
+    )
+    return reported | {
+        "VUS-PR, fitted": _entry(figures, f"the {len(figures)} labelled series that the pace was chosen on, {each}"),
+        "VUS-PR, left out": _entry(choice.left_out(), "the same, each file with the pace that is best on all the others"),
     } | {
-        f"VUS-PR, {name} left out": {
-            "value": round(float(figures.mean()), 3),
-            "spread": _range(figures),
-            "protocol": f"its {len(figures)} files with the pace that is best on those of the other folders",
-        }
-        for name, figures in choice.folder_left_out().items()
-    }
+        f"VUS-PR, {name} left out": _entry(left, f"its {len(left)} files with the pace that is best on the other folders' files")
+        for name, left in choice.folder_left_out().items()
+    }  # fmt: skip
+
+
+def _entry(figures: Floats, protocol: str) -> dict[str, Any]:
+    return {"value": round(float(figures.mean()), 3), "spread": _range(figures), "protocol": protocol}
 
 
 def _range(figures: Floats) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def plot(done: Sequence[tuple[Series, Result, Floats]], path: Path) -> None:
         score_axis.axhline(THRESHOLD, linewidth=0.6, color="tab:red", linestyle="--")
         score_axis.set_ylim(0, 1)
         score_axis.set_ylabel("score")
-        value_axis.set_title(f"{result.name}: VUS-PR {result.vus_pr:.2f}, AUC {result.auc:.2f}", loc="left", fontsize=9)
+        value_axis.set_title(_title(result), loc="left", fontsize=9)
         value_axis.tick_params(labelbottom=False)
         for axis in (value_axis, score_axis):
             axis.set_xlim(0, len(scores))
@@ -39,6 +40,10 @@ def plot(done: Sequence[tuple[Series, Result, Floats]], path: Path) -> None:
                 axis.axvspan(first, last, color="tab:red", alpha=0.15)
     axes[-1].set_xlabel("row; green: learned from, red: labelled")
     _save(figure, path)
+
+
+def _title(result: Result) -> str:
+    return result.name if isnan(result.vus_pr) else f"{result.name}: VUS-PR {result.vus_pr:.2f}, AUC {result.auc:.2f}"
 
 
 def plot_choice(choice: Choice, names: Sequence[str], path: Path) -> None:

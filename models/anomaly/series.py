@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.scoring.baseline import LEAST_ROWS, Floats
+from agent.scoring.baseline import LEAST_ROWS, MOST_FEATURES, Floats
 
 LABELS = ("label", "is_anomaly", "anomaly")  # what a column of labels is called, in any case
+YES_NO = {"true": True, "yes": True, "anomaly": True, "attack": True, "false": False, "no": False, "normal": False}
 TIMES = ("timestamp", "time", "date", "datetime")
 TRAINED = re.compile(r"_tr_(\d+)_")  # TSB-AD puts the rows to learn from into the file's name
 SHARE = 4  # of the rows is learned from where nothing else is said: one in four
@@ -35,6 +36,10 @@ class Series:
     values: Floats  # [rows, columns], NaN where blank
     labels: NDArray[np.bool_]
     trained: int
+    labelled: bool = True
+    """Whether the file says which rows are anomalous."""
+    left_out: tuple[str, ...] = ()
+    """Columns that change least in the rows to learn from, where there are more than a baseline takes."""
 
     @property
     def name(self) -> str:
@@ -42,29 +47,43 @@ class Series:
         return self.path.stem
 
 
-def read(path: Path, label: str | None, train_rows: int | None, windows: Mapping[str, Sequence[Sequence[str]]] | None) -> Series:
+def read(
+    path: Path,
+    label: str | None,
+    train_rows: int | None,
+    windows: Mapping[str, Sequence[Sequence[str]]] | None,
+    *,
+    unlabelled: bool = False,
+) -> Series:
     """Read one file: a header, then numbers. Raises DataError.
 
-    `windows` are NAB's labels: file -> spans of time. Columns of times are left out, and columns that never change.
+    `windows` are NAB's labels: file -> spans of time. Columns of times and of words are left out, and columns that never change.
+    `unlabelled`: a file without a column of labels will do.
     """
     header, table = _table(path)
     times = [index for index, name in enumerate(header) if name.lower() in TIMES]
-    marked = None if windows is not None else _label_column(path, header, label)
-    numbers = [index for index in range(len(header)) if index not in times and index != marked]
+    marked = None if windows is not None else _label_column(path, header, label, unlabelled=unlabelled)
+    numbers = [
+        index
+        for index in range(len(header))
+        if index not in times and index != marked and not all(_is_word(row[index]) for _, row in table)
+    ]
     if not numbers:
         raise DataError(f"{path}: has no column of numbers beside {', '.join(header)}; give at least one")
     values = np.array([[_number(path, line, header[at], row[at]) for at in numbers] for line, row in table])
     if windows is not None:
         labels = _in_windows(path, windows, [row[times[0]] for _, row in table] if times else None)
+    elif marked is not None:
+        labels = np.array([_label(path, line, header[marked], row[marked]) for line, row in table])
     else:
-        assert marked is not None
-        labels = np.array([_number(path, line, header[marked], row[marked]) > 0 for line, row in table])
+        labels = np.zeros(len(values), bool)
     moving = np.array([len(np.unique(column[np.isfinite(column)])) > 1 for column in values.T])
     if not moving.any():
         names = ", ".join(header[at] for at in numbers)
         raise DataError(f"{path}: column {names} never changes, so nothing in it can be unusual; give another one")
     columns = tuple(header[at] for at, moves in zip(numbers, moving, strict=True) if moves)
-    return _with_training(Series(path, columns, values[:, moving], labels, 0), train_rows)
+    labelled = windows is not None or marked is not None
+    return _with_training(Series(path, columns, values[:, moving], labels, 0, labelled), train_rows)
 
 
 def read_windows(path: Path) -> Mapping[str, Sequence[Sequence[str]]]:
@@ -82,7 +101,9 @@ def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The header, and the rows with their line numbers."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.reader(file)
+            head = file.readline()
+            file.seek(0)
+            lines = csv.reader(file, delimiter=max(",;\t", key=head.count))
             header = [name.strip() for name in next(lines, [])]
             rows = [(lines.line_num, row) for row in lines if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -109,11 +130,27 @@ def _number(path: Path, line: int, column: str, cell: str) -> float:
     return value
 
 
-def _label_column(path: Path, header: Sequence[str], label: str | None) -> int:
+def _is_word(cell: str) -> bool:
+    """Whether a cell says something that is no number."""
+    try:
+        float(cell)
+    except ValueError:
+        return bool(cell.strip())
+    return False
+
+
+def _label(path: Path, line: int, column: str, cell: str) -> bool:
+    word = cell.strip().lower()
+    return YES_NO[word] if word in YES_NO else _number(path, line, column, cell) > 0
+
+
+def _label_column(path: Path, header: Sequence[str], label: str | None, *, unlabelled: bool) -> int | None:
     wanted = LABELS if label is None else (label,)
     for index, name in enumerate(header):
         if name == label or (label is None and name.lower() in wanted):
             return index
+    if label is None and unlabelled:
+        return None
     known = ", ".join(header)
     raise DataError(f"{path}: has no column {' or '.join(wanted)} among {known}; name the column of labels with --label")
 
@@ -137,20 +174,31 @@ def _in_windows(path: Path, windows: Mapping[str, Sequence[Sequence[str]]], time
 
 def _with_training(series: Series, train_rows: int | None) -> Series:
     rows, first = len(series.values), int(np.argmax(series.labels))
-    if not series.labels.any() or series.labels.all():
+    if series.labelled and (not series.labels.any() or series.labels.all()):
         raise DataError(f"{series.path}: {'no' if not series.labels.any() else 'every'} row is labelled; both kinds are needed")
     named = TRAINED.search(series.path.name)
     if train_rows is not None:
         trained = train_rows
     elif named is not None:
         trained = int(named[1])
-    else:
+    elif series.labelled:
         trained = max(LEAST_ROWS, min(rows // SHARE, first - 1))
+    else:
+        trained = max(LEAST_ROWS, rows // SHARE)
     if not LEAST_ROWS <= trained < rows:
         raise DataError(
             f"{series.path}: {trained} of {rows} rows to learn from; at least {LEAST_ROWS} are needed and some must be left: "
             "set --train-rows"
         )
-    if not series.labels[trained:].any():
+    if series.labelled and not series.labels[trained:].any():
         raise DataError(f"{series.path}: no row after the first {trained} is labelled; set --train-rows")
-    return replace(series, trained=trained)
+    return _narrowed(replace(series, trained=trained))
+
+
+def _narrowed(series: Series) -> Series:
+    """With as many columns as a baseline takes: those that change most often while it learns."""
+    changes = np.count_nonzero(np.diff(series.values[: series.trained], axis=0), axis=0)
+    kept = sorted(np.argsort(-changes, kind="stable")[:MOST_FEATURES])
+    left_out = tuple(name for at, name in enumerate(series.columns) if at not in kept)
+    columns = tuple(series.columns[at] for at in kept)
+    return replace(series, columns=columns, values=series.values[:, kept], left_out=left_out)

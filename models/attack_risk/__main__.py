@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,11 +14,19 @@ from typing import Any, TypeVar
 from agent.errors import ModelRefused
 from models.attack_risk import evaluate, train
 from models.attack_risk.evaluate import Outcome
+from models.attack_risk.evidence import CLASSES
 from models.attack_risk.train import Extent
-from models.attack_risk.worlds import Group, Plot
+from models.attack_risk.worlds import ALIKE, Group, Plot
+from models.kept import Kept
 
 T = TypeVar("T")
-REPORT = Extent(attacks=120, troubles=50, lives=26)  # 26 weeks are 6 machine-months
+OFTEN = "where_rare_things_happen_often"
+TRAIN = Extent(attacks=72, troubles=69, often=12, lives=4)
+REPORT = Extent(attacks=60, troubles=46, often=24, lives=13)  # the latter stand for 59 and for 3 machine-months
+KINDS = {
+    "attacks": "worlds with an attack", "troubles": "worlds with another trouble or something that looks like an attack",
+    "often": "times three days in which what is rare happens often", "lives": "weeks of ordinary life",
+}  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,11 +51,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     evaluation.add_argument("--model", type=Path, default=train.HERE / "attack_risk.onnx", metavar="FILE")
     evaluation.add_argument("--first", type=_count, default=0, metavar="N", help="number of the first world of each kind")
     evaluation.add_argument("--out", type=Path, metavar="FILE", help="write the measures as JSON")
-    defaults = {training: Extent(120, 60, 12), evaluation: REPORT}
-    for each, extent in defaults.items():
-        each.add_argument("--attacks", type=_count, default=extent.attacks, metavar="N", help="worlds with an attack")
-        each.add_argument("--troubles", type=_count, default=extent.troubles, metavar="N", help="worlds with another trouble")
-        each.add_argument("--lives", type=_count, default=extent.lives, metavar="N", help="worlds of ordinary life")
+    for each, extent in ((training, TRAIN), (evaluation, REPORT)):
+        for name, what in KINDS.items():
+            default = getattr(extent, name)
+            each.add_argument(f"--{name}", type=_count, default=default, metavar="N", help=f"{what} (default: {default})")
         each.add_argument("--jobs", type=_count, default=1, metavar="N", help="processes")
         each.add_argument("--json", action="store_true", help="one JSON object instead of tables")
         each.add_argument("--plot", type=Path, metavar="FILE.png", help="draw how soon attacks are found")
@@ -59,22 +67,35 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _extent(args: argparse.Namespace) -> Extent:
+    return Extent(args.attacks, args.troubles, args.often, args.lives)
+
+
 def _train(args: argparse.Namespace) -> int:
-    extent = Extent(args.attacks, args.troubles, args.lives)
-    if min(args.attacks, args.troubles, args.lives) < 6:
-        print("attack_risk: --attacks, --troubles and --lives: training wants 6 worlds of each at least", file=sys.stderr)
+    extent = _extent(args)
+    if min(args.attacks, args.troubles) < 6 or min(args.often, args.lives) < 2:
+        print(
+            "attack_risk: training wants 6 worlds of --attacks and --troubles, and 2 of --often and --lives, at least",
+            file=sys.stderr,
+        )
         return 2
     args.out.mkdir(parents=True, exist_ok=True)  # an hour later would be late to say that it cannot be
-    worlds = _all("worlds to learn from", train.study, extent.plots(Group.TRAIN), args.jobs)
-    chosen = _all("worlds to choose by", train.study, train.choosing(extent).plots(Group.CHOOSE), args.jobs)
-    model, limit = train.finish(worlds, chosen)
+    other, told, studied = train.choosing(extent), train.reporting(extent), train.kept()
+    learned = replace(extent, lives=0).plots(Group.TRAIN)
+    worlds = _all("worlds to learn from", studied, train.study, learned, args.jobs)
+    chosen = _all("worlds to choose by", studied, train.study, other.plots(Group.CHOOSE), args.jobs)
+    model, limits = train.finish(worlds, chosen)
     draft = train.write(model, chosen, args.seed, {}, {}, args.out)
-    outcomes = _all("worlds to report", partial(evaluate.judge, draft), train.choosing(extent).plots(Group.REPORT), args.jobs)
+    judged = evaluate.kept(draft)
+    outcomes = _all("worlds to report", judged, partial(evaluate.judge, draft), told.plots(Group.REPORT), args.jobs)
     measures = evaluate.summary(outcomes)
-    path = train.write(model, chosen, args.seed, train.data(extent, limit), evaluate.for_card(measures), args.out)
+    path = train.write(model, chosen, args.seed, train.data(extent, limits), evaluate.for_card(measures), args.out)
     _plot(outcomes, args.plot)
+    studied.forget()
+    judged.forget()
     if args.json:
-        print(json.dumps({"file": str(path), "bytes": path.stat().st_size, "threshold_logit": limit, **measures}))
+        thresholds = dict(zip(CLASSES[1:], map(float, limits), strict=True))
+        print(json.dumps({"file": str(path), "bytes": path.stat().st_size, "threshold_logits": thresholds, **measures}))
     else:
         print(f"{path}: {path.stat().st_size} bytes")
         _tables(measures)
@@ -82,12 +103,13 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    plots = Extent(args.attacks, args.troubles, args.lives).plots(Group.REPORT, args.first)
-    outcomes = _all("worlds", partial(evaluate.judge, args.model), plots, args.jobs)
+    plots, judged = _extent(args).plots(Group.REPORT, args.first), evaluate.kept(args.model)
+    outcomes = _all("worlds", judged, partial(evaluate.judge, args.model), plots, args.jobs)
     measures = evaluate.summary(outcomes)
     if args.out is not None:
         args.out.write_text(json.dumps(measures, indent=1) + "\n")
     _plot(outcomes, args.plot)
+    judged.forget()
     if args.json:
         print(json.dumps(measures))
     else:
@@ -103,13 +125,13 @@ def _plot(outcomes: Sequence[Outcome], path: Path | None) -> None:
         plot.delays(found, path)
 
 
-def _all(what: str, work: Callable[[Plot], T], plots: Sequence[Plot], jobs: int) -> list[T]:
+def _all(what: str, kept: Kept[T], work: Callable[[Plot], T], plots: Sequence[Plot], jobs: int) -> list[T]:
     """Every world, with a bar on a terminal."""
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
-    return list(track(train.each(work, plots, jobs), what, len(plots), console=console, disable=not console.is_terminal))
+    return list(track(kept.each(work, plots, jobs), what, len(plots), console=console, disable=not console.is_terminal))
 
 
 def _tables(measures: dict[str, Any]) -> None:
@@ -123,12 +145,13 @@ def _tables(measures: dict[str, Any]) -> None:
             cells = [row[f"{what}_by_{by}"] for by in ("rules", "model", "together")]
             table.add_row(name, str(row["worlds"]), *(text for cell in cells for text in _cells(cell)))
         console.print(table)
-    false = measures["false_alarms"]
-    console.print(
-        f"false alarms in {false['machine_months']} machine-months of ordinary life: {false['raised']}; not raised by the rules "
-        f"too: {false['added']} = "
-        f"{false['per_machine_month']} a month (at most {false['at_most_95']}, 95 %); {false['causes'] or 'no cause'}"
-    )
+    for what, name in (("of ordinary life", "false_alarms"), (f"of all that is rare (it comes {ALIKE:g} times as often)", OFTEN)):
+        false = measures[name]
+        console.print(
+            f"false alarms in {false['machine_months']} machine-months {what}: {false['raised']}; not raised by the rules too: "
+            f"{false['added']} = {false['per_machine_month']} a month (at most {false['at_most_95']}, 95 %); "
+            f"{false['causes'] or 'no cause'}"
+        )
     table = Table("trouble that is no attack", "worlds", "with a false alarm", "as", title_justify="left")
     for name, row in measures["troubles"].items():
         table.add_row(name, str(row["worlds"]), str(row["with_false_alarm"]), ", ".join(row["classes"]))

@@ -73,8 +73,8 @@ class Additive:
         given: Floats = (self.ramps(rows) * self.weights.T[strongest]) @ self.ramps.credit
         return given
 
-    def shifted(self, by: float) -> Additive:
-        """The same model with every attack's logit moved."""
+    def shifted(self, by: float | Floats) -> Additive:
+        """The same model with every attack's logit moved, by the same or each class by its own."""
         return Additive(self.ramps, self.weights, self.biases + by)
 
 

@@ -93,6 +93,8 @@ SIGNS: tuple[Sign, ...] = (
     # the card slot: slower than is usual for this machine, and more cards that cannot be read
     up("share(cardReader.antiFraudModule=deviceDetected,60s)", 0.0, 0.3, "SKIMMING"),
     up("share(cardReader.antiFraudModule=deviceDetected,900s)", 0.0, 1.0, "SKIMMING"),
+    up("mean(cardReader.insertionTime_s,900s)", 0.1, 0.6, "SKIMMING", minus=f"mean(cardReader.insertionTime_s,{WEEK}s)"),
+    up("min(cardReader.insertionTime_s,900s)", -0.2, 0.4, "SKIMMING", minus=f"mean(cardReader.insertionTime_s,{WEEK}s)"),
     up("mean(cardReader.insertionTime_s,3600s)", 0.1, 0.7, "SKIMMING", minus=f"mean(cardReader.insertionTime_s,{WEEK}s)"),
     up("min(cardReader.insertionTime_s,3600s)", -0.2, 0.4, "SKIMMING", minus=f"mean(cardReader.insertionTime_s,{WEEK}s)"),
     up("delta(cardReader.readErrors,3600s)", 0.0, 4.0, "SKIMMING"),

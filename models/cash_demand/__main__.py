@@ -80,6 +80,8 @@ def _open(options: argparse.Namespace) -> tuple[Series, Calendar, Holidays]:
     added = read_dates(options.holidays) if options.holidays is not None else frozenset()
     holidays = Holidays(options.country.upper(), added)
     series = read(options.data)
+    if series.words:
+        print(f"cash_demand: columns of words are left out: {', '.join(series.words)}", file=sys.stderr)
     return series, Calendar.of(series, holidays, options.calendar_shift), holidays
 
 
@@ -156,9 +158,13 @@ def _tables(series: Series, judged: Sequence[Judged]) -> None:
     from rich.table import Table
 
     console = Console()
-    table = Table("first day ahead", "SMAPE", "MAE", "MASE", "WQL", "coverage 95 %", title="days ahead", title_justify="left")
+    table = Table(title="days ahead", title_justify="left")
     sums = Table(title="days together, quantile 95 %, from every start day", title_justify="left")
-    for head in ("first start", "days", "spans", "coverage", "of history", "pinball", "of history", "ratio"):
+    table.add_column("first day ahead", no_wrap=True)
+    sums.add_column("first start", no_wrap=True)
+    for head in ("SMAPE", "MAE", "MASE", "WQL", "coverage 95 %"):
+        table.add_column(head)
+    for head in ("days", "spans", "coverage", "of history", "pinball", "of history", "ratio"):
         sums.add_column(head)
     for each in judged:
         day = str(series.first + timedelta(days=each.origin))

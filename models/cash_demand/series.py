@@ -1,11 +1,12 @@
-"""A file of daily amounts: the first column holds dates, every other one a machine. What is not known stays unknown."""
+"""A file of daily amounts: one column holds dates, every other one a machine. What is not known stays unknown."""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from math import isfinite
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from models.cash_demand.features import HISTORY, HORIZON
 from models.cash_demand.network import Floats
 
 UNKNOWN = frozenset({"", "nan", "na", "n/a", "null", "none", "?", "-"})
+FORMS = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d-%b-%y", "%d-%b-%Y")
+"""How dates are written; a time of day may follow."""
+THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?")
 MOST_DAYS = 40_000  # a hundred years: a year written wrong would ask for more
 
 
@@ -33,6 +37,8 @@ class Series:
     first: date
     machines: tuple[str, ...]
     amounts: Array
+    words: tuple[str, ...] = ()
+    """Columns that hold words alone, and are no machines."""
 
     def __len__(self) -> int:
         return len(self.amounts)
@@ -69,27 +75,32 @@ class Calendar:
 
 def read(path: Path) -> Series:
     """Read a file. Days that are not in it become unknown ones. Raises DataError."""
-    names, lines = _lines(path)
+    names, lines, comma = _lines(path)
+    at = next((at for at, cell in enumerate(lines[0][1]) if any(_is_date(cell, form) for form in FORMS)), 0) if lines else 0
+    machines = [place for place, name in enumerate(names) if name and place != at]  # what has no name counts the rows
+    if not machines:
+        raise DataError(f"{path}: names no machine beside the column of dates")
+    words = [place for place in machines if all(_is_word(cells[place]) for _, cells in lines)]
+    machines = [place for place in machines if place not in words] or machines
     days: dict[date, list[float]] = {}
-    for number, cells in lines:
-        day = _date(path, number, cells[0])
+    for day, (number, cells) in zip(_dates(path, [(number, cells[at]) for number, cells in lines]), lines, strict=True):
         if day in days:
-            raise DataError(f"{path}: line {number}: {day} is there twice; keep one line a day")
-        if len(cells) != len(names):
-            raise DataError(f"{path}: line {number} has {len(cells)} cells where the header has {len(names)}; mend the line")
-        days[day] = [_amount(path, number, name, cell) for name, cell in zip(names[1:], cells[1:], strict=True)]
+            raise DataError(f"{path}: line {number}: {day} is there twice; keep one line a day, with a column a machine")
+        days[day] = [_amount(path, number, names[place], cells[place], comma) for place in machines]
     if len(days) < 2:
         raise DataError(f"{path}: holds {len(days)} days; give a line a day below the header")
     first, last = min(days), max(days)
     if (count := (last - first).days + 1) > MOST_DAYS:
         raise DataError(f"{path}: goes from {first} to {last}; look for a year that is written wrong")
-    amounts = np.full((count, len(names) - 1), np.nan)
+    table = np.full((count, len(machines)), np.nan)
     for day, row in days.items():
-        amounts[(day - first).days] = row
-    return Series(path, first, tuple(names[1:]), amounts)
+        table[(day - first).days] = row
+    left_out = tuple(names[place] for place in words if place not in machines)
+    return Series(path, first, tuple(names[place] for place in machines), table, left_out)
 
 
-def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], bool]:
+    """The header, the rows with their lines, and whether a comma stands in numbers for the decimal point."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -97,7 +108,8 @@ def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     head = text.partition("\n")[0]
-    table = csv.reader(text.splitlines(), delimiter=max(",;\t", key=head.count))
+    mark = max(",;\t", key=head.count)
+    table = csv.reader(text.splitlines(), delimiter=mark)
     try:
         rows = [(table.line_num, [cell.strip() for cell in row]) for row in table if any(cell.strip() for cell in row)]
     except csv.Error as error:
@@ -107,23 +119,58 @@ def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise DataError(f"{path}: its first line must name a column of dates and at least one machine")
     if doubled := next((name for name in names if names.count(name) > 1), None):
         raise DataError(f"{path}: two columns are called {doubled!r}; name every machine once")
-    return names, rows[1:]
+    for number, cells in rows[1:]:
+        if len(cells) != len(names):
+            raise DataError(f"{path}: line {number} has {len(cells)} cells where the header has {len(names)}; mend the line")
+    return names, rows[1:], mark != ","
 
 
-def _date(path: Path, line: int, cell: str) -> date:
+def _dates(path: Path, cells: Sequence[tuple[int, str]]) -> list[date]:
+    """Of every line, all written in one way. Where days and months may be either, the reading with fewer gaps is meant."""
+    found = {}
+    for form in FORMS:
+        try:
+            found[form] = [_date(cell, form) for _, cell in cells]
+        except ValueError:
+            continue
+    if found:
+        return min(found.values(), key=_extent)
+    best = max(FORMS, key=lambda form: sum(_is_date(cell, form) for _, cell in cells))
+    line, wrong = next((line, cell) for line, cell in cells if not _is_date(cell, best))
+    raise DataError(f"{path}: line {line}: expected a date such as 1998-03-22 in the first column, got {wrong[:40]!r}")
+
+
+def _extent(days: Sequence[date]) -> int:
+    return (max(days) - min(days)).days if days else 0
+
+
+def _date(cell: str, form: str) -> date:
+    """A date, whatever time of day follows it. Raises ValueError."""
+    words = cell.replace("T", " ").split()
+    if not words:
+        raise ValueError("no date")
+    return datetime.strptime(words[0], form).replace(tzinfo=UTC).date()
+
+
+def _is_date(cell: str, form: str) -> bool:
     try:
-        return date.fromisoformat(cell[:10])
+        _date(cell, form)
     except ValueError:
-        raise DataError(
-            f"{path}: line {line}: expected a date such as 1998-03-22 in the first column, got {cell[:40]!r}"
-        ) from None
+        return False
+    return True
 
 
-def _amount(path: Path, line: int, machine: str, cell: str) -> float:
+def _is_word(cell: str) -> bool:
+    """Whether a cell holds something without any digit that is not a way to say that nothing is known."""
+    return cell.lower() not in UNKNOWN and not any(each.isdigit() for each in cell)
+
+
+def _amount(path: Path, line: int, machine: str, cell: str, comma: bool) -> float:
     if cell.lower() in UNKNOWN:
         return np.nan
+    plain = cell.replace(",", "") if THOUSANDS.fullmatch(cell) and not comma else cell
     try:
-        value = float(cell)
+        value = float(plain.replace(",", ".") if comma else plain)
     except ValueError:
         value = np.nan
     if not isfinite(value) or value < 0:

@@ -13,7 +13,7 @@ import onnx
 
 from models import card
 from models.fault import milling, train
-from models.fault.learn import LEAST_LIVES, judge, learn, lives
+from models.fault.learn import LEAST_LIVES, forget, judge, learn, lives
 from models.fault.milling import DataError
 from models.fault.worlds import FEATURES, Group, Lived
 
@@ -75,6 +75,7 @@ def _train(options: argparse.Namespace) -> int:
     reported = list(_bar(lives(Group.REPORT, options.report, options.jobs), "lives to judge on", options.report))
     judged = judge(forest.score, threshold, reported)
     path = train.of_lives(forest, threshold, learned, judged, out)
+    forget()
     return _say_lives(options, reported, path, threshold, {"file": str(path), "bytes": path.stat().st_size})
 
 
@@ -83,6 +84,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         return _say_milling(options, _cross_validated(options)[1], {})
     threshold = _threshold(options.model)
     reported = list(_bar(lives(Group.REPORT, options.report, options.jobs), "lives", options.report))
+    forget()
     return _say_lives(options, reported, options.model, threshold, {"model": str(options.model)})
 
 

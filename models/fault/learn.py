@@ -6,7 +6,6 @@ Rows of one machine are alike, so whole machines are left out together, and the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from math import nan
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from models.fault.worlds import DERIVED, EVERY, FEATURES, Group, Lived, live
 from models.forest import Floats, Forest, Growth, grow
+from models.kept import Arrays, Form, Kept, home, sources
 
 GROWTH = Growth(trees=60, depth=5, least=20, columns=0.6)
 FOLDS = 5
@@ -31,12 +31,34 @@ Asked = Callable[[Floats], Scores]
 
 
 def lives(group: Group, count: int, jobs: int) -> Iterator[Lived]:
-    """The first `count` machines of a group, in their order."""
-    if jobs == 1:
-        yield from map(partial(live, group), range(count))
-        return
-    with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(partial(live, group), range(count))
+    """The first `count` machines of a group, in their order. They are kept until `forget`, so a run that was stopped goes on."""
+    return _kept(group).each(partial(live, group), range(count), jobs)
+
+
+def forget() -> None:
+    """What was kept is needed no more."""
+    for group in Group:
+        _kept(group).forget()
+
+
+def _kept(group: Group) -> Kept[Lived]:
+    about = f"{group}/{sources('models/fault/worlds.py')}"
+    return Kept(home("fault") / group, about, Form(_pack, _unpack))
+
+
+def _pack(lived: Lived) -> dict[str, NDArray[Any]]:
+    return {
+        "kind": np.array(lived.kind),
+        "at": lived.at,
+        "rows": lived.rows,
+        "faults": np.array(lived.faults),
+        "visits": np.array(lived.visits),
+    }
+
+
+def _unpack(number: int, arrays: Arrays) -> Lived:
+    faults = tuple(map(str, arrays["faults"]))
+    return Lived(number, str(arrays["kind"]), arrays["at"], arrays["rows"], faults, int(arrays["visits"]))
 
 
 def together(lived: Sequence[Lived]) -> tuple[Floats, NDArray[np.bool_], NDArray[np.int64]]:

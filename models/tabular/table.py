@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNKNOWN = frozenset({"", "nan", "na", "n/a", "null", "?"})  # "none" says something: that there is none
+DECIMAL = re.compile(r"[+-]?\d+,\d+")
 LEAST_ROWS = 50
 LEAST_OF_CLASS = 10
 CELL = 131_072  # characters; the csv module's bound
@@ -67,14 +69,21 @@ def read(path: Path) -> Table:
         line = error.object[: error.start].count(b"\n") + 1
         raise DataError(f"{path}: line {line} is not UTF-8 (byte {error.start}); save the file as UTF-8") from error
     head = text.partition("\n")[0]
-    table = csv.reader(text.splitlines(keepends=True), delimiter=max(",;\t", key=head.count))
+    mark = max(",;\t", key=head.count)
+    table = csv.reader(text.splitlines(keepends=True), delimiter=mark)
     try:
-        rows = [(table.line_num, [cell.strip() for cell in row]) for row in table if any(cell.strip() for cell in row)]
+        rows = [(table.line_num, [_cell(cell, mark) for cell in row]) for row in table if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise DataError(f"{path}: line {table.line_num}: {error}; mend the line") from error
     if not rows:
         raise DataError(f"{path}: is empty; give a CSV file with a header")
     return _whole(path, rows[0][1], rows[1:])
+
+
+def _cell(cell: str, mark: str) -> str:
+    """Without blanks around it; where no comma parts the cells, one in a number is its decimal point."""
+    text = cell.strip()
+    return text.replace(",", ".") if mark != "," and DECIMAL.fullmatch(text) else text
 
 
 def _whole(path: Path, names: list[str], rows: list[tuple[int, list[str]]]) -> Table:

@@ -34,11 +34,13 @@ def record(message: str, *arguments: object, level: int = logging.WARNING) -> lo
     return logging.LogRecord("agent.forward", level, "/agent/forward.py", 7, message, arguments, None, "says")
 
 
-def test_fields_of_an_event(tmp_path: Path) -> None:
+def test_fields_of_an_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging, "root", logging.RootLogger(logging.WARNING))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
         journald.bind(str(tmp_path / "socket"))
         journald.settimeout(10)
         handler = journal.JournalHandler(tmp_path / "socket")
+        logging.basicConfig(handlers=[handler])  # as `run` does
         handler.handle(record("uplink %s: %s", "platform", "down:\nno route"))
         fields = parsed(journald.recv(65536))
         handler.close()

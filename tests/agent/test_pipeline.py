@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.config import shipped_rules
 from agent.pipeline import PAUSE, Forwarded, Pipeline, PipelineSettings
-from agent.records import Alarm, Body, CashPosition, Reading, Summary
+from agent.records import Alarm, Body, CashPosition, Quality, Reading, Summary
 from agent.stages.calendar import Plan, Visit
 from agent.stages.cash import Cassette
 from agent.stages.features import parse
@@ -88,6 +88,42 @@ def test_speed_and_splitting_change_nothing(stream: list[tuple[tuple[str, Any], 
     once = run(pipeline(readings=Forwarded.ALL, cassettes={"unit1": Cassette(1_000, "EUR")}), stream, steady)
     often = run(pipeline(readings=Forwarded.ALL, cassettes={"unit1": Cassette(1_000, "EUR")}), stream, [*steady, *looks])
     assert bodies(often) == bodies(once)
+
+
+class Slow(Pipeline):
+    """Every Reading goes the whole way, also one that says what was said before."""
+
+    def _kept(self, reading: Reading) -> None:
+        return None
+
+
+_SURE = (Quality.GOOD, "")
+_DOUBT = st.sampled_from([*[_SURE] * 6, (Quality.GOOD, "odd"), (Quality.UNCERTAIN, "rate"), (Quality.BAD, "x")])
+_OFTEN = st.one_of(
+    st.tuples(st.just(DISPENSER), st.sampled_from(["online", "noDevice", None])),
+    st.tuples(st.just(PRESENTS), st.sampled_from([1, 2, 2, 1.0, True])),
+    st.tuples(st.just("cashManagement.dispenser"), st.sampled_from(["ok", "stop"])),
+)
+
+
+@settings(max_examples=150)
+@given(st.lists(st.tuples(_OFTEN, st.sampled_from([-8, -1, 0, 1, 1, 2, 8, 900]), _DOUBT), max_size=40))
+@example([((PRESENTS, count), eighths, _SURE) for count, eighths in ((1, 8), (2, -1), (2, 8), (2, 8))])
+def test_what_is_said_again_goes_a_shorter_way_to_the_same_end(
+    told: list[tuple[tuple[str, Any], int, tuple[Quality, str]]],
+) -> None:
+    """Late, doubted and silent Readings among them; units whose roll-up the pipeline makes itself until the machine does."""
+    chosen = PipelineSettings("m", rules=RULES, cassettes={"unit1": Cassette(1_000, "EUR")}, readings=Forwarded.CHANGES)
+    quick, slow = Pipeline(chosen), Slow(chosen)
+    at = 0.0
+    for (point, value), eighths, (quality, reason) in told:
+        at += max(eighths, 0) / 8
+        reading = Reading("m", point, value, max(0.0, at + min(eighths, 0) / 8), quality, reason)
+        assert bodies(quick.feed(reading)) == bodies(slow.feed(reading))
+        assert quick.changed() == slow.changed()
+    for moment in (at + 90.0, at + 200.0, at + 300.0):
+        assert bodies(quick.tick(moment)) == bodies(slow.tick(moment))
+    assert quick.changed() == slow.changed()
 
 
 def tables(line: Pipeline) -> Mapping[str, Any]:

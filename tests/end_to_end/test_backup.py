@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from agent.records import Reading
+from agent.records import Alarm, Reading
 from tests.end_to_end.board import CountingBoard
 from tests.end_to_end.site import REPOSITORY, Site, coap_uplink, free_udp_port, identities, until
 
@@ -16,6 +16,11 @@ from tests.end_to_end.site import REPOSITORY, Site, coap_uplink, free_udp_port, 
 def atm_agent(*words: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "agent", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=REPOSITORY, check=False)
+
+
+def audited(site: Site) -> list[tuple[str, object]]:
+    """What the trail says."""
+    return [(each.body.rule, each.body.value) for each in site.stored() if isinstance(each.body, Alarm)]
 
 
 def test_another_box_goes_on_without_a_record_lost_or_sent_as_new_again(site: Site, tmp_path: Path) -> None:
@@ -53,14 +58,24 @@ def test_another_box_goes_on_without_a_record_lost_or_sent_as_new_again(site: Si
     before = {each.epoch for each in restored}
     assert identities(restored) <= identities(list(site.stored()))
     try:
-        site.receiver("coap", "--bind", f"127.0.0.1:{port}")
+        files = tmp_path / "files"
+        site.receiver("coap", "--bind", f"127.0.0.1:{port}", "--files", str(files))
         agent = other.agent(new)
         until(lambda: sum((other.status() or {})["backlog"].values()) == 0, agent)
         until(lambda: {each.epoch for each in site.arrived()} - before, agent)
+        done = atm_agent("backup", "--send", "--passphrase-file", secret, new)
+        assert done.returncode == 0, done.stderr
+        until(lambda: list(files.glob("gw/*.atmbackup")), agent)
+        until(lambda: ("audit.backup", "delivered") in audited(other), agent)
         assert agent.stop() == 0
     finally:
         other.close()
         site.close()
+    third = tmp_path / "third.yaml"
+    third.write_text(new.read_text().replace(str(other.room), str(tmp_path / "third")))
+    (received,) = files.glob("gw/*.atmbackup")
+    assert atm_agent("restore", "--passphrase-file", secret, "--keep-config", received, third).returncode == 0
+    assert (tmp_path / "third" / "store" / "state.journal").exists()
     arrived = site.arrived()
     assert identities(restored) <= identities(arrived)
     bodies: dict[tuple[str, str, int], object] = {}

@@ -18,6 +18,7 @@ from agent.sources.bus import PolledSource
 from agent.sources.ups import Settings, Ups
 from firmware_sim.__main__ import main
 from firmware_sim.conversation import Conversation, Said
+from firmware_sim.options import Options, read
 from firmware_sim.twins import TWINS, Out, controller, twin
 from firmware_sim.uart import Shape
 from firmware_sim.world import World
@@ -96,6 +97,13 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 )
 def test_what_cannot_be_served_is_refused(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str) -> None:
     assert message in refused(capsys, "--pty", "/tmp/never", *arguments)
+
+
+@pytest.mark.parametrize("device", ["ccnet", "ebds", "id003"])
+def test_what_no_gateway_may_ask_comes_with_its_controller(device: str) -> None:
+    found = read(["--device", device, "--pty", "/tmp/never"])
+    assert isinstance(found, Options)
+    assert found.tapped
 
 
 def test_a_device_that_nobody_masters_has_no_conversation(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,31 +1,29 @@
-"""`atm-agent analyse`: what happened on one machine in a span of time, and what may happen next. Reads only."""
+"""`atm-agent analyse`: what happened on one machine in a span of time, and what may happen next. Reads only.
+
+Of several machines it tells what each of them faces, and what all of them may lose together.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from agent import config
-from agent.analysis.holidays import COUNTRIES, Holidays
+from agent.analysis.fleet import ATTACK, CASH_OUT, GIVEN, SIGMA, Event, FleetLoss, attacks, cash_outs, fleet_loss
 from agent.analysis.measures import PlannedTime
-from agent.analysis.report import Asked, Oracle, report
-from agent.analysis.spans import Span
-from agent.cli.span import CONFIG, add_span, add_store, store_of
+from agent.analysis.report import Report
+from agent.cli.analyse import exposures, reports
+from agent.cli.span import add_span, add_store
 from agent.config.scalars import duration
-from agent.config.settings import MachineSettings
-from agent.errors import EXIT_OK, AgentError, ConfigError, ModelRefused
-from agent.records import Body
-from agent.stages.calendar import Plan
-from agent.store import ALARMS, SUMMARIES
-from agent.store.history import Span as Stretch
-from agent.store.history import history
+from agent.errors import EXIT_OK, AgentError
 
-SHIPPED = Path(__file__).parents[3] / "models" / "cash_demand" / "cash_demand.onnx"
-NO_MODEL = Path("none")
+LARGEST_SIGMA = 10.0
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,10 +33,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="what happened on a machine in a span of time, and what may happen next",
         description="Tell transactions, cash, states, faults, availability and cash risk of a machine from what the store holds "
         "of it. Opening hours, planned visits and the insured limit come from the configuration; without it the machine is "
-        "taken to be open always.",
+        "taken to be open always. Of several machines tell what all of them may lose together (CreditRisk+).",
     )
     add_store(parser)
-    add_span(parser)
+    add_span(parser, several=True)
     parser.add_argument(
         "--planned",
         choices=[str(each) for each in PlannedTime],
@@ -55,13 +53,40 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--demand-model",
         type=Path,
-        default=SHIPPED,
+        default=reports.SHIPPED,
         metavar="FILE.onnx",
         help="a cash_demand model, which foretells the demand (default: the one of this release); none: the past alone",
     )
     parser.add_argument("--demand-sha256", metavar="HEX", help="of a model that did not come with the agent")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw cash, states, alarms and scores; needs matplotlib")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE.png", help="draw one machine's cash, states, alarms and scores; needs matplotlib"
+    )
+    _add_losses(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _add_losses(parser: argparse.ArgumentParser) -> None:
+    losses = parser.add_argument_group("what several machines may lose together")
+    losses.add_argument(
+        "--attacks-per-year", type=_positive, metavar="N", help="attacks that are expected on a machine: adds what they may cost"
+    )
+    losses.add_argument(
+        "--exposures",
+        type=Path,
+        metavar="FILE.csv",
+        help="events and losses from a table instead of the store: a machine a line, columns machine, events (expected in the "
+        "horizon) and loss (of one, in minor units)",
+    )
+    losses.add_argument(
+        "--sigma",
+        type=_deviation,
+        default=SIGMA,
+        metavar="S",
+        help="deviation of the factor that moves all machines together; 0: they fail independently (default: %(default)s)",
+    )
+    losses.add_argument(
+        "--loss-unit", type=_positive, metavar="AMOUNT", help="step of the loss, in minor units (default: 1/1000 of the largest)"
+    )
 
 
 def _duration(text: str) -> float:
@@ -74,26 +99,56 @@ def _duration(text: str) -> float:
     return found
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return nan
+
+
+def _deviation(text: str) -> float:
+    found = _number(text)
+    if not 0.0 <= found <= LARGEST_SIGMA:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to {LARGEST_SIGMA:g}, got {text}")
+    return found
+
+
+def _positive(text: str) -> float:
+    found = _number(text)
+    if not 0.0 < found < inf:
+        raise argparse.ArgumentTypeError(f"expected a number of more than 0, got {text}")
+    return found
+
+
 def run(args: argparse.Namespace) -> int:
     """Analyse."""
-    if args.machine is None:
-        raise AgentError("name the machine with --machine; atm-agent history shows whose records the store holds")
     if not args.start < args.end:
         raise AgentError("--to must be later than --from")
-    machine = _machine(args)
-    plan = machine.plan() if machine is not None else Plan()
-    limit = machine.insured_limit if machine is not None else None
-    asked = Asked(args.machine, Span(args.start, args.end), plan, PlannedTime(args.planned), args.horizon, limit)
-    bodies = (_body(each) for each in history(store_of(args), Stretch(machine=args.machine), (ALARMS, SUMMARIES)))
-    found = report(bodies, asked, _oracle(args, machine.location.country if machine is not None else ""))
-    if not found.windows:
-        raise AgentError(f"the store holds no windows of {args.machine} in this span; atm-agent history shows what it holds")
+    if args.exposures is not None:
+        return _tell_fleet([], [_loss(args, GIVEN, exposures.read(args.exposures), [])], args)
+    found = reports.made(args)
+    if len(found) == 1 and args.attacks_per_year is None:
+        return _tell(found[0], args)
+    losses = [_loss(args, CASH_OUT, *cash_outs(found))]
+    if args.attacks_per_year is not None:
+        losses.append(_loss(args, ATTACK, *attacks(found, args.attacks_per_year)))
+    return _tell_fleet(found, losses, args)
+
+
+def _loss(args: argparse.Namespace, event: str, events: Sequence[Event], left_out: Sequence[str]) -> FleetLoss:
+    try:
+        return fleet_loss(event, events, args.sigma, args.loss_unit, left_out)
+    except ValueError as error:
+        raise AgentError(f"{event}: {error}") from error
+
+
+def _tell(found: Report, args: argparse.Namespace) -> int:
     if args.plot is not None:
         from agent.cli.analyse.picture import draw
 
         draw(found, args.plot)
     if args.json:
-        sys.stdout.write(msgspec.json.encode(found.as_builtins()).decode() + "\n")
+        _print(found.as_builtins())
     else:
         from agent.cli.analyse.table import show
 
@@ -101,33 +156,22 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _oracle(args: argparse.Namespace, country: str) -> Oracle | None:
-    """The model that foretells the demand. One that is refused is told, and the past foretells."""
-    if args.demand_model == NO_MODEL:
-        return None
-    from agent.scoring.demand import open_demand  # loads the runtime
+def _tell_fleet(found: Sequence[Report], losses: Sequence[FleetLoss], args: argparse.Namespace) -> int:
+    if args.plot is not None:
+        raise AgentError("--plot draws one machine; name it with --machine, and leave --attacks-per-year and --exposures out")
+    currencies = sorted({each.money.currency for each in found if each.money.currency})
+    if len(currencies) > 1:
+        raise AgentError(f"the machines hold {' and '.join(currencies)}, which have no sum; name those of one with --machine")
+    currency = currencies[0] if currencies else ""
+    if args.json:
+        fleet = {"currency": currency, "losses": [asdict(each) for each in losses]}
+        _print({"machines": [each.as_builtins() for each in found], "fleet": fleet})
+    else:
+        from agent.cli.analyse.fleet_table import show
 
-    try:
-        model = open_demand(args.demand_model, args.demand_sha256)
-    except ModelRefused as error:
-        sys.stderr.write(f"{error}; the past alone foretells the demand\n")
-        return None
-    holidays = Holidays(country if country in COUNTRIES else "")
-    return Oracle(model.id, lambda past, first: model.forecast(past, first, holidays))
-
-
-def _body(envelope: Any) -> Body:
-    body: Body = envelope.body
-    return body
+        show(found, losses, currency)
+    return EXIT_OK
 
 
-def _machine(args: argparse.Namespace) -> MachineSettings | None:
-    """The machine's settings; None where there is no configuration, or it is not asked."""
-    if args.store is not None and args.config == CONFIG and not args.config.exists():
-        return None
-    settings = config.load(args.config)
-    found = next((each for each in settings.machines if each.id == args.machine), None)
-    if found is None and args.machine != settings.gateway.id:
-        known = ", ".join(each.id for each in settings.machines)
-        raise ConfigError([f"{args.config}: no machine {args.machine!r} is configured; known are {known}"])
-    return found
+def _print(document: dict[str, Any]) -> None:
+    sys.stdout.write(msgspec.json.encode(document).decode() + "\n")

@@ -10,6 +10,7 @@ from typing import Any
 
 from agent.analysis.past import Episode, Seen
 from agent.analysis.report import Report
+from agent.cli.analyse.money import major
 from agent.errors import AgentError
 
 RULES_SHOWN = 12  # lines of alarms that a person can still read
@@ -58,17 +59,17 @@ def _day(at: float) -> str:
 
 def _cash(axis: Any, report: Report) -> None:
     """What is in the cassettes; a gap where it is not known."""
-    windows = report.windows
+    windows, currency = report.windows, report.money.currency
     times = [_when(each.end) for each in windows]
-    amounts = [float("nan") if each.cash is None else each.cash / 100.0 for each in windows]
+    amounts = [float("nan") if each.cash is None else major(each.cash, currency) for each in windows]
     axis.plot(times, amounts, drawstyle="steps-post", color="#1f4e79", linewidth=1.4, label="cash in the machine")
     for number, each in enumerate(report.replenishments):
         axis.axvline(_when(each.at), color="#5b8def", linewidth=1.0, linestyle=":", label=None if number else "replenished")
     limit = report.outlook.insured_limit
     if limit is not None:
-        axis.axhline(limit / 100.0, color="#c0392b", linewidth=1.0, linestyle="--", label="insured")
+        axis.axhline(major(limit, currency), color="#c0392b", linewidth=1.0, linestyle="--", label="insured")
     axis.set_ylim(bottom=0)
-    axis.set_ylabel(report.money.currency or "cash")
+    axis.set_ylabel(currency or "cash")
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axis.grid(alpha=0.3)
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)

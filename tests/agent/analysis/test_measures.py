@@ -193,6 +193,51 @@ def test_downtime_that_no_alarm_explains_is_unknown() -> None:
     assert outages_of(past) == [Outage(60, 120, "unknown")]
 
 
+def test_downtime_too_short_for_an_alarm_is_explained_by_words() -> None:
+    down = PointSummary(last="up", states={"up": 20.0, "down": 40.0})
+    no_power = PointSummary(last="noPower", states={"noPower": 60.0})
+    service = {"inService": 20.0, "outOfService": 40.0}
+    past = gathered(
+        "m",
+        [
+            window(0, service, link_host=down),
+            window(1),
+            window(2, service, link_host=down, powerManagement_powerInStatus=no_power),
+        ],
+    )
+    assert [(each.cause, each.span.seconds) for each in outages_of(past)] == [("host", 40.0), ("power", 40.0)]
+
+
+def test_the_seam_of_a_planned_visit_is_planned() -> None:
+    visit: dict[str, Any] = {"class_": EventClass.SERVICE, "severity": Severity(1)}
+    past = gathered(
+        "m",
+        [
+            window(0, {"inService": 50.0, "outOfService": 10.0}, "outOfService"),
+            alarm("visit", "machine.visit", 51.0, **visit),
+            window(1, {"outOfService": 60.0}, "outOfService"),
+            alarm("visit", "machine.visit", 110.0, cleared=True, **visit),
+        ],
+    )
+    assert outages_of(past) == [
+        Outage(50.0, 51.0, "maintenance", planned=True),
+        Outage(51.0, 110.0, "maintenance", planned=True),
+        Outage(110.0, 120.0, "maintenance", planned=True),
+    ]
+
+
+def test_time_in_which_nobody_knew_is_put_where_it_fits() -> None:
+    past = gathered(
+        "m",
+        [
+            window(0, {"inService": 50.0, "unknown": 10.0}, "unknown"),
+            window(1, {"unknown": 20.0, "inService": 40.0}),
+        ],
+    )
+    assert past.unknown() == [Span(50, 60), Span(60, 80)]
+    assert past.down() == []
+
+
 def test_an_episode_is_an_alarm_from_its_evidence_to_its_end() -> None:
     past = gathered(
         "m",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -41,6 +42,23 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
     assert set(found) == {"manifest.json", "config.yaml", "store/state.journal", "store/alarms/0000000000000001.journal",
                           "files/own.onnx"}  # fmt: skip
     assert found["store/alarms/0000000000000001.journal"] == bytes(200_000)
+
+
+def test_no_link_is_followed_wherever_it_stands(tmp_path: Path) -> None:
+    """Root backs up what belongs to the agent's user, who must not choose what root reads."""
+    told, secret = content(tmp_path), tmp_path / "secret"
+    secret.mkdir()
+    (secret / "key").write_bytes(b"root's own")
+    (told.store / "readings").symlink_to(secret, target_is_directory=True)
+    (told.store / "dead").mkdir()
+    (told.store / "dead" / "key").symlink_to(secret / "key")
+    os.mkfifo(told.store / "dead" / "pipe")
+    told.models.symlink_to(secret, target_is_directory=True)
+    out, into = io.BytesIO(), tmp_path / "into"
+    backup.write(told, out, SECRET)
+    into.mkdir()
+    backup.read(io.BytesIO(out.getvalue()), SECRET, into)
+    assert b"root's own" not in b"".join(path.read_bytes() for path in into.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize(

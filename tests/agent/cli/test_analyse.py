@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from agent.cli import main
 from agent.records import Alarm, Body, CashPosition, EventClass, Evidence, PointSummary, Severity, Stamp, Summary
@@ -164,8 +165,10 @@ def test_without_matplotlib_one_line_says_what_to_install(
     ("words", "message", "status"),
     [
         (["--machine", "other", "--store", "STORE"], "holds no windows of other", 1),
-        (["--store", "STORE"], "name the machine with --machine", 1),
+        (["--store", "STORE", "--from", "2030-01-01"], "holds no windows", 1),
+        (["--machine", "ATM", "--store", "STORE", "--attacks-per-year", "0.1", "--plot", "a.png"], "--plot draws one machine", 1),
         (["--machine", "ATM", "--store", "/nowhere"], "there is no store", 1),
+        (["--machine", "ATM", "--store", "/usr"], "/usr: there is no store", 1),
         (["--machine", "ATM", "--store", "STORE", "--from", "2030-01-01"], "holds no windows", 1),
         (["--machine", "ATM", "--store", "STORE", "--from", "2d", "--to", "3d"], "later than --from", 1),
         (["--machine", "other", "--config", "CONFIG"], "known are ATM", 78),
@@ -190,3 +193,140 @@ def test_what_foretells_the_demand_is_told(capsys: pytest.CaptureFixture[str], c
     err = capsys.readouterr().err
     assert "no.onnx: No such file" in err
     assert err.endswith("; the past alone foretells the demand\n")
+
+
+# Several machines ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two machines of which one has weeks behind it, one only a day, and the gateway's own windows."""
+    path = tmp_path_factory.mktemp("fleet") / "store"
+    opened, _ = open_durable(path, "gw", ["one"], Bounds(2**27, 0, 1_000.0, 2**27), lambda: "epoch")
+    summaries = [body for body in bodies() if isinstance(body, Summary)]
+    young = [replace(each, machine="NEW") for each in summaries[-24:]]
+    own = [Summary("gw", each.start, each.end, 1.0, {}) for each in summaries[-2:]]
+    for body in sorted([*summaries, *young, *own], key=lambda each: each.end):
+        opened.append(lane_of(body), [body], Stamp(body.end, 0.0, "boot", synced=True))
+    opened.close()
+    return path
+
+
+def kept(path: Path, *summaries: Summary) -> str:
+    """A store that holds these windows."""
+    opened, _ = open_durable(path, "gw", ["one"], Bounds(2**27, 0, 1_000.0, 2**27), lambda: "epoch")
+    for each in summaries:
+        opened.append(lane_of(each), [each], Stamp(each.end, 0.0, "boot", synced=True))
+    opened.close()
+    return str(path)
+
+
+LOW = ("--until-replenishment", "10d", "--demand-model", "none")
+
+
+def fleet_of(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    assert main(["analyse", "--json", *words]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_all_machines_of_the_store_are_analysed_together(capsys: pytest.CaptureFixture[str], fleet: Path) -> None:
+    found = fleet_of(capsys, "--store", str(fleet), *LOW, "--attacks-per-year", "0.02")
+    assert [each["machine"] for each in found["machines"]] == ["ATM", "NEW"]
+    first = found["machines"][0]["outlook"]
+    cash_out, attack = found["fleet"]["losses"]
+    assert found["fleet"]["currency"] == "EUR"
+    assert (cash_out["event"], cash_out["left_out"]) == ("cashOut", ["NEW"])
+    assert cash_out["expected"] == pytest.approx(first["risk"]["expected_unmet"], rel=1e-3)
+    assert (attack["event"], attack["left_out"]) == ("attack", [])
+    exposures = [each["outlook"]["exposure"] for each in found["machines"]]
+    assert attack["expected"] == pytest.approx(0.02 * sum(exposures), rel=1e-3)
+    assert [each["level"] for each in attack["tails"]] == [0.95, 0.99, 0.999]
+    assert attack["tails"][0]["value_at_risk"] == 0.0  # 4 % is the probability of any
+    assert max(exposures) * 0.99 < attack["tails"][2]["value_at_risk"] <= 2.01 * max(exposures)
+
+
+def test_machines_that_are_named_are_analysed_together(capsys: pytest.CaptureFixture[str], fleet: Path) -> None:
+    words = ("--store", str(fleet), *LOW, "--machine", "NEW", "--machine", "ATM", "--machine", "NEW")
+    assert [each["machine"] for each in fleet_of(capsys, *words)["machines"]] == ["NEW", "ATM"]
+    assert main(["analyse", *words, "--attacks-per-year", "0.02"]) == 0
+    told = capsys.readouterr().out
+    for words_told in ("ATM", "cash-outs until the next load", "attacks within a year", "at 99.9 %", "left out"):
+        assert words_told in told, words_told
+
+
+def test_the_only_machine_of_a_store_needs_no_name(capsys: pytest.CaptureFixture[str], store: Path) -> None:
+    assert fleet_of(capsys, "--store", str(store), "--demand-model", "none")["machine"] == "ATM"
+
+
+def test_the_check_case_from_a_table(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """CreditRisk+ by hand: five machines whose events and losses somebody knows better than the store."""
+    table = tmp_path / "fleet.csv"
+    table.write_text("machine,events,loss\nA,0.02,3\nB,0.05,1\nC,0.01,5\nD,0.03,2\nE,0.04,4\n")
+    words = ("--exposures", str(table), "--sigma", "0.8", "--loss-unit", "1")
+    (loss,) = fleet_of(capsys, *words)["fleet"]["losses"]
+    assert f"{loss['expected']:.2f}" == "0.38"
+    assert f"{loss['deviation'] ** 2:.6f}" == "1.332416"
+    assert [each["value_at_risk"] for each in loss["tails"]] == [4.0, 5.0, 9.0]
+    assert f"{loss['tails'][1]['expected_shortfall']:.3f}" == "6.521"
+    assert main(["analyse", *words]) == 0
+    assert "Loss of 5 machines by the events given" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "No such file"),
+        ("machine,loss\nA,1\n", "t.csv:1: has no column 'events'"),
+        ("machine,events,loss\n", "names no machine"),
+        ("machine,events,loss\nA,many,3\n", "t.csv:2: could not convert"),
+        ("machine,events,loss\nA,0.1,-3\n", "t.csv:2: A: loss: expected a number of 0 or more"),
+        ("machine,events,loss\nA,0.1\n", "t.csv:2: "),
+        ("machine,events,loss\nA,0.1,nan\n", "expected a number of 0 or more"),
+    ],
+)
+def test_one_line_says_what_is_wrong_with_a_table(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str | None, message: str
+) -> None:
+    table = tmp_path / "t.csv"
+    if text is not None:
+        table.write_text(text)
+    assert main(["analyse", "--exposures", str(table)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+@pytest.mark.parametrize("words", [("--sigma", "-1"), ("--sigma", "nan"), ("--loss-unit", "0"), ("--attacks-per-year", "often")])
+def test_numbers_that_are_none_are_usage(capsys: pytest.CaptureFixture[str], words: tuple[str, str]) -> None:
+    with pytest.raises(SystemExit) as found:
+        main(["analyse", *words])
+    assert found.value.code == 2
+    assert f"{words[0]}: expected" in capsys.readouterr().err
+
+
+def held(machine: str, currency: str, value: int, **points: PointSummary) -> Summary:
+    return Summary(machine, 0.0, HOUR, 1.0, points, CashPosition(currency, value, {"unit1": 1}))
+
+
+def test_amounts_of_two_currencies_have_no_sum(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    store = kept(tmp_path / "store", held("A", "EUR", 1_000), held("B", "USD", 1_000))
+    assert main(["analyse", "--store", store, "--demand-model", "none"]) == 1
+    assert "EUR and USD, which have no sum" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("currency", "told"), [("EUR", "12,345.60 EUR"), ("JPY", "1,234,560 JPY"), ("KWD", "1,234.560 KWD")])
+def test_a_currency_has_its_own_minor_unit(capsys: pytest.CaptureFixture[str], tmp_path: Path, currency: str, told: str) -> None:
+    store = kept(tmp_path / "store", held("A", currency, 1_234_560))
+    assert main(["analyse", "--store", store, "--demand-model", "none", "--plot", str(tmp_path / "a.png")]) == 0
+    assert told in capsys.readouterr().out
+
+
+def test_time_in_which_nobody_knew_is_no_agreed_time(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    states = {"inService": 2_000.0, "outOfService": 1_000.0, "unknown": 600.0}
+    service = {"machine.service": PointSummary(n=1, last="inService", states=states)}
+    store = kept(tmp_path / "store", held("A", "EUR", 1_000, **service))
+    found = fleet_of(capsys, "--store", store, "--demand-model", "none")["availability"]
+    assert (found["agreed_s"] + found["unknown_s"], found["down_s"]) == (HOUR, 1_000.0)
+    assert found["unknown_s"] > 0
+    assert main(["analyse", "--store", store, "--demand-model", "none"]) == 0
+    assert "neither agreed time nor downtime" in capsys.readouterr().out

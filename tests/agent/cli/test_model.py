@@ -6,6 +6,8 @@ import argparse
 import csv
 import io
 import json
+import time
+from datetime import date, timedelta
 from math import pi, sin
 from pathlib import Path
 from random import Random
@@ -13,10 +15,13 @@ from random import Random
 import pytest
 
 from agent.cli import model
+from agent.cli.demand import foretell
 from agent.errors import EXIT_FAILED, EXIT_OK, AgentError, ModelRefused
+from agent.scoring.session import load
 from agent.scoring.shelf import Shelf
 from agent.scoring.trust import sha256
 from tests.agent.scoring import graphs
+from tests.agent.scoring.test_demand import opened
 
 
 def run(*words: object) -> int:
@@ -109,6 +114,66 @@ def test_install_shadow_rollback_and_list(file: Path, capsys: pytest.CaptureFixt
     with pytest.raises(ModelRefused, match="what came with the agent is in use"):
         run("rollback", "test_risk", "--shelf", shelf)
     assert Shelf(shelf).row("test_risk").previous == ()
+
+
+# Models that ship, and models of tables ---------------------------------------------------------------------------------
+
+MODELS = Path(__file__).parents[3] / "models"
+
+
+@pytest.mark.parametrize("name", ["attack_risk", "anomaly", "cash_demand", "fault"])
+def test_inspect_shows_what_ships(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("inspect", MODELS / name / f"{name}.onnx", "--json") == EXIT_OK
+    assert json.loads(capsys.readouterr().out)["name"] == name
+    assert run("inspect", MODELS / name / f"{name}.onnx") == EXIT_OK
+    assert "intended_use" in capsys.readouterr().out
+
+
+def test_verify_takes_a_model_of_demand(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("verify", MODELS / "cash_demand" / "cash_demand.onnx", "--budget", 5) == EXIT_OK
+    assert "2 golden machines agree" in capsys.readouterr().out
+
+
+def test_score_foretells_demand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "demand.csv"
+    rows = [f"{date(2026, 1, 1) + timedelta(days=day)},{100 + 20 * (day % 7)},{'' if day % 9 else 50}" for day in range(60)]
+    table.write_text("\n".join(["day,ATM-1,ATM-2", *rows]) + "\n")
+    demand = MODELS / "cash_demand" / "cash_demand.onnx"
+    assert run("score", demand, table, "--country", "at", "--json") == EXIT_OK
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["machine"], each["days"]) for each in told] == [(m, d) for m in ("ATM-1", "ATM-2") for d in range(1, 15)]
+    assert told[0]["first"] == "2026-03-02"
+    assert 600 < told[6]["quantiles"]["0.5"] < 1500
+    for text, reason in (
+        ("day,ATM-1\nMonday,5\n", r"demand.csv:2: expected a date such as 2026-03-30 in the first column, got 'Monday'"),
+        ("day,ATM-1\n2026-01-01,-5\n", r"demand.csv:2: ATM-1: expected an amount of 0 or more, got '-5'"),
+        ("day,ATM-1\n2026-01-01,5,6\n", r"demand.csv:2: has 3 cells where the header has 2"),
+        ("day,ATM-1\n", "has no rows"),
+        ("day\n", "expected a column of dates"),
+    ):
+        table.write_text(text)
+        with pytest.raises(AgentError, match=reason):
+            foretell(opened(), table, "", as_json=False)
+    with pytest.raises(AgentError, match="--country"):
+        foretell(opened(), series(tmp_path / "x.csv", 2, "a", "b"), "XX", as_json=False)
+
+
+def test_a_model_of_tables_scores_words_and_is_not_for_the_agent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["age", "house", "debt"]
+    columns = [{"name": "age"}, {"name": "house", "words": ["own", "rent"]}, {"name": "debt"}]
+    file = graphs.put(tmp_path, graphs.model(text=graphs.card(features=names, columns=columns)))
+    table = tmp_path / "rows.csv"
+    table.write_text("house;remark;debt;age\nrent;x;3;0,5\nboat;y;much;\n")
+    assert run("score", file, table, "--json") == EXIT_OK
+    first, second = (json.loads(line)["score"] for line in capsys.readouterr().out.splitlines())
+    assert first == pytest.approx(graphs.answer([0.5, 1.0, 3.0]), abs=1e-6)
+    assert second == pytest.approx(graphs.answer([None, None, None]), abs=1e-6)
+    assert run("inspect", file) == EXIT_OK
+    with pytest.raises(ModelRefused, match="whose columns no sensor gives"):
+        load(file, file.read_bytes(), "", 5.0, time.perf_counter)
+    table.write_text("house\nown\n")
+    with pytest.raises(AgentError, match="has no column 'age'"):
+        run("score", file, table)
 
 
 # Models that learn at the machine -------------------------------------------------------------------------------------

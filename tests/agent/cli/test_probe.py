@@ -111,7 +111,20 @@ def test_silence_says_which_settings_to_check(configured, pair, capsys):
 def test_mistakes_are_those_of_the_configuration(configured, capsys):
     assert probed(capsys, configured("name: notes, kind: ebds"))[0] == 78
     assert probed(capsys, configured("name: notes, kind: ebds, port: /dev/ttyUSB0"), "--source", "nodes")[0] == 78
-    services = configured("name: own, kind: xfs4iot, url: 'wss://atm', ca: /none.pem")
-    status, _, err = probed(capsys, services)
-    assert status == 78
-    assert "source own: ca: /none.pem: No such file" in err
+
+
+def test_a_mistake_that_only_the_opening_shows_hides_nothing_of_the_others(configured, played, capsys):
+    status, out, err = probed(
+        capsys,
+        configured(
+            "name: own, kind: xfs4iot, url: 'wss://atm', ca: /none.pem",
+            "name: pins, kind: gpio, pin_factory: mock, contacts: [{pin: 60, point: auxiliaries.safeDoor}], "
+            "loops: [{channel: 2, point: auxiliaries.cabinetDoor}]",
+            f"name: played, kind: replay, file: {played}, repeat: true",
+        ),
+    )
+    assert (status, err) == (78, "")
+    assert "own: broken: ca: /none.pem: No such file" in out
+    assert "pins 60; mcp3008 2" in out
+    assert "pins: broken: contacts: pin 60 (auxiliaries.safeDoor): this board has no such line" in out
+    assert "a session of atm-7" in out

@@ -170,6 +170,7 @@ def test_hostile_values_raise_nothing_and_stop_nothing(tmp_path: Path, capsys: p
             78,
         ),
         ('{"at": 5, "values": {"gateway.power": "mains"}, "machine": "m"}', ["--config", "CONFIG"], "known are ATM", 78),
+        ('{"at": 5, "values": {"gateway.power": "mains"}, "machine": "m"}', ["--machine", "n"], "says nothing of n", 1),
     ],
 )
 def test_one_line_says_what_is_wrong(

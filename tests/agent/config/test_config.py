@@ -207,6 +207,8 @@ def test_words_of_yaml_1_1_stay_words(tmp_path: Path) -> None:
     [
         ("{point: auxiliaries.safeDor, is: open}", "did you mean auxiliaries.safeDoor?"),
         ("{point: auxiliaries.safeDoor, is: ajar}", "has no word 'ajar'; it has closed, open"),
+        ("{point: auxiliaries.safeDoor, above: 3}", "gives words (closed, open, locked, bolted, tampered) and no number"),
+        ("{point: transaction.count, grows: 3, per: transaction.cont, ratio: 1}", "did you mean transaction.count"),
         ("{point: auxiliaries.safeDoor}", "needs exactly one test"),
         ("{point: motion.tilt_deg, above: 5, below: 3}", "needs exactly one test"),
     ],
@@ -238,3 +240,48 @@ def test_a_disabled_rule_is_gone_and_an_unknown_one_is_told(tmp_path: Path) -> N
     assert name not in {rule.rule for rule in config.rules(config.load(path).rules)}
     found = mistakes(tmp_path, GOOD + f"rules: {{disable: [{name}x]}}\n")
     assert any(f"did you mean {name}?" in each for each in found)
+
+
+def with_sources(*sources: str) -> str:
+    """The good configuration with more sources, one a line."""
+    return GOOD.replace("uplinks:", "".join(f"  - {{machine: ATM-1, {each}}}\n" for each in sources) + "uplinks:")
+
+
+def test_devices_that_are_asked_share_a_port_and_agree_on_its_line(tmp_path: Path) -> None:
+    climate = "name: climate, kind: modbus, port: /dev/ttyUSB2, unit: 1, map: xy-md02"
+    meter = "name: meter, kind: modbus, port: /dev/ttyUSB2, unit: 2, map: sdm120"
+    path = tmp_path / "config.yaml"
+    path.write_text(with_sources(climate, meter))
+    assert len(config.load(path).sources) == 3
+    assert mistakes(tmp_path, with_sources(climate, meter + ", baud: 2400, parity: even")) == [
+        "15: sources[2].baud: 2400, but 9600 at source climate (line 14); on one port all have the same",
+        "15: sources[2].parity: even, but none at source climate (line 14); on one port all have the same",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "port", "other", "line"),
+    [
+        ("kind: id003, port: /dev/ttyUSB0", "port", "/dev/ttyUSB0", "board", 13),
+        ("kind: id003, port: /dev/ttyUSB9, host_port: /dev/ttyUSB2", "host_port", "/dev/ttyUSB2", "meter", 14),
+        ("kind: modbus, map: xy-md02, port: /dev/ttyUSB0", "port", "/dev/ttyUSB0", "board", 13),
+        ("kind: lcdm, port: /dev/ttyUSB2", "port", "/dev/ttyUSB2", "meter", 14),
+    ],
+)
+def test_a_port_has_one_owner(tmp_path: Path, source: str, key: str, port: str, other: str, line: int) -> None:
+    meter = "name: meter, kind: modbus, port: /dev/ttyUSB2, map: sdm120"
+    (mistake,) = mistakes(tmp_path, with_sources(meter, f"name: last, {source}"))
+    assert mistake.startswith(f"15: sources[2].{key}: {port} is taken by source {other} (line {line}); a port has one owner")
+
+
+def test_a_pin_has_one_source(tmp_path: Path) -> None:
+    doors, shocks = (
+        f"name: {name}, kind: gpio, contacts: [{{pin: 17, point: auxiliaries.{point}}}]"
+        for name, point in (("doors", "safeDoor"), ("shocks", "cabinetDoor"))
+    )
+    assert mistakes(tmp_path, with_sources(doors, shocks)) == [
+        "15: sources[2].contacts: pin 17 is taken by source doors (line 14); a pin has one contact"
+    ]
+    path = tmp_path / "config.yaml"
+    path.write_text(with_sources(doors, shocks + ", pin_factory: sim:/run/pins"))
+    assert len(config.load(path).sources) == 3

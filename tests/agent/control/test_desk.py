@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.control import TABLE
 from agent.control import desk as desks
 from agent.control.commands import COMMANDS, Command, Done, ReadNow
-from agent.control.desk import LONGEST, TABLE, Desk, answered
+from agent.control.desk import LONGEST, Desk, answered
 from agent.control.request import Request, key_id, seal
 from agent.errors import AgentError
 from agent.records import Answer, Body, Outcome, Stamp
@@ -296,3 +297,20 @@ async def test_what_a_disk_that_refuses_cannot_write_down_does_not_run(gateway: 
             await desk.handle(token())
     assert gateway.ran == []
     assert [answer.outcome for answer in gateway.answers()] == [Outcome.FAILED]  # the disk came back in time to keep it
+
+
+async def test_a_journal_that_was_lost_lets_nothing_run_twice(gateway: Gateway) -> None:
+    async with gateway.life() as desk:
+        await desk.handle(token())
+    (gateway.directory / "state.journal").unlink()
+    gateway.now += 10.0
+    for _ in range(2):  # in the next life too
+        async with gateway.life() as desk:
+            await desk.handle(token())
+        gateway.now += 10.0
+    assert len(gateway.ran) == 1
+    assert "the journal of the requests was lost" in gateway.trail[1]
+    assert [line for line in gateway.trail if "from before the journal was lost" in line] == [gateway.trail[2], gateway.trail[3]]
+    async with gateway.life() as desk:
+        await desk.handle(token("1234567890", iat=NOW + 20.0, exp=NOW + 90.0))
+    assert len(gateway.ran) == 2

@@ -16,12 +16,15 @@ from agent.encode import BY_CONTENT_FORMAT, ENCODINGS, MAX_BYTES, MAX_ENVELOPES,
 from agent.encode.batch import MAX_POSITION
 from agent.records import (
     Alarm,
+    Answer,
     Body,
     CashPosition,
+    Chunk,
     Envelope,
     EventClass,
     Evidence,
     Loss,
+    Outcome,
     PointSummary,
     Quality,
     Reading,
@@ -72,6 +75,9 @@ BODIES: list[Body] = [
     Alarm("ATM-1", 1.0, "door", EventClass.SECURITY, Severity.FATAL, "p", "open", EVIDENCE, "äöü 💶", "B2", repeats=3),
     Alarm("ATM-1", 1.0, "door", EventClass.SERVICE, Severity.NONE, "p", None, (), cleared=True, planned=True),
     Loss("summaries", 1, 9, 9, "unreadable"),
+    Answer("g", 12.0, "r-1", "readNow", Outcome.DONE, "well", {"ATM-1/auxiliaries.safeDoor": None, "ATM-1/x": 1.5}),
+    Answer("g", 12.0, "r-2", "flush", Outcome.REFUSED),
+    Chunk("g", "g-1.atmbackup", 8192, 9000, "0f" * 32, bytes(range(256))),
 ]
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 from pathlib import Path
 from shutil import copy
 
+import onnx
 import pytest
 
 from agent.analysis.holidays import Holidays
 from agent.analysis.risk import DayOfDemand, Forecast, cash_risk, history_forecast, lasts_until
 from agent.errors import ModelRefused
-from agent.scoring.demand import open_demand
+from agent.scoring import prove_demand, trust
+from agent.scoring.demand import DemandModel, load_demand
+from tests.agent.scoring import graphs
 
 FILE = Path(__file__).parents[3] / "models" / "cash_demand" / "cash_demand.onnx"
 FIRST = date(2026, 3, 2)  # a Monday
@@ -27,14 +31,20 @@ def past(days: int, amount: float = 2_000_000.0) -> list[DayOfDemand]:
     return found
 
 
+def opened() -> DemandModel:
+    data = trust.read(FILE)
+    return load_demand(FILE, data, trust.sha256(data))
+
+
 def foretold(days: list[DayOfDemand], country: str = "") -> Forecast:
-    found = open_demand(FILE).forecast(days, FIRST, Holidays(country))
+    found = opened().forecast(days, FIRST, Holidays(country))
     assert found is not None
     return found
 
 
 def test_the_release_vouches_for_it_and_it_is_small() -> None:
-    model = open_demand(FILE)
+    model = opened()
+    assert model.sha256 == trust.vouched(FILE)
     assert model.id.startswith("cash_demand-1.0-")
     assert FILE.stat().st_size <= 200_000
 
@@ -59,7 +69,7 @@ def test_half_a_day_is_part_of_the_first() -> None:
 
 
 def test_little_known_or_far_ahead_the_past_alone_foretells() -> None:
-    model = open_demand(FILE)
+    model = opened()
     assert model.forecast(past(27), FIRST, Holidays()) is None
     many = past(300)
     assert foretold(many)(20.0) == history_forecast(many, FIRST)(20.0)
@@ -74,11 +84,20 @@ def test_days_that_could_not_be_met_are_no_demand() -> None:
     assert other.mean == pytest.approx(week.mean, rel=0.15)
 
 
-def test_what_nobody_vouches_for_or_is_another_model_is_refused(tmp_path: Path) -> None:
+async def test_what_nobody_vouches_for_or_is_another_model_is_refused(tmp_path: Path) -> None:
     other = Path(copy(FILE, tmp_path / "cash_demand.onnx"))
     with pytest.raises(ModelRefused, match="nothing vouches for it"):
-        open_demand(other)
+        await prove_demand(other, None, 5.0)
     with pytest.raises(ModelRefused, match="its sha256 is"):
-        open_demand(other, sha256="0" * 64)
+        await prove_demand(other, "0" * 64, 5.0)
+    data = trust.read(FILE.parents[1] / "attack_risk" / "attack_risk.onnx")
     with pytest.raises(ModelRefused, match="its card is not that of a model of demand"):
-        open_demand(FILE.parents[1] / "attack_risk" / "attack_risk.onnx")
+        load_demand(other, data, trust.sha256(data))
+
+
+def test_a_graph_of_demand_that_is_another_is_refused(tmp_path: Path) -> None:
+    """The card of the real one in a graph that takes rows of features."""
+    entries = {each.key: each.value for each in onnx.load(FILE).metadata_props}
+    data = graphs.model(text=json.loads(entries["card"]))
+    with pytest.raises(ModelRefused, match="expected the inputs history and calendar"):
+        load_demand(tmp_path / "other.onnx", data, trust.sha256(data))

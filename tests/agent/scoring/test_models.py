@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import onnx
 import pytest
 
 from agent.records import EventClass, Value
@@ -79,6 +80,37 @@ async def test_what_is_installed_scores_and_what_is_refused_changes_nothing(tmp_
     gateway.shelf.roll_back(NAME)
     await gateway.models.look()
     assert (gateway.version(), gateway.attached[NAME], gateway.said[f"gateway.model.{NAME}"]) == ("1.1", scoring, "ok")
+
+
+def with_weights_elsewhere() -> bytes:
+    made = onnx.load_model_from_string(graphs.model(text=graphs.card(version="6.6")))
+    made.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
+    made.graph.initializer[0].external_data.add(key="location", value="../../../etc/shadow")
+    return bytes(made.SerializeToString())
+
+
+@pytest.mark.usefixtures("vouched")
+async def test_whatever_hostile_file_is_installed_the_last_good_one_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each is put on the shelf by hand, past the command that would have refused it."""
+    gateway = Gateway(tmp_path)
+    await gateway.models.look()
+    good = gateway.attached[NAME]
+    hostile = {
+        "keeps weights in another file": with_weights_elsewhere(),
+        "was cut short": graphs.model()[:-40],
+        "answers nan where": graphs.model(graphs.saying(float("nan")), text=graphs.card(version="6.9")),
+    }
+    for number, (reason, data) in enumerate(hostile.items()):
+        path = graphs.put(tmp_path, data, "given.onnx")
+        gateway.shelf.install(NAME, f"6.{number}", path, data, shadow=False)
+        caplog.clear()
+        await gateway.models.look()
+        (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+        assert reason in line
+        assert line.isprintable()
+        assert (gateway.said[f"gateway.model.{NAME}"], gateway.attached[NAME]) == ("refused", good)
 
 
 @pytest.mark.usefixtures("vouched")

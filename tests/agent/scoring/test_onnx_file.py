@@ -54,6 +54,39 @@ def test_functions_and_weights_elsewhere() -> None:
         onnx_file.check_operators(PATH, made.SerializeToString())
 
 
+def elsewhere(location: str) -> onnx.TensorProto:
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [1], [1.0])
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value=location)
+    return weight
+
+
+@pytest.mark.parametrize("location", ["/etc/shadow", "../../../etc/shadow", "*/_ORT_MEM_ADDR_/*", "weights.bin"])
+def test_weights_elsewhere_within_a_node(location: str) -> None:
+    node = helper.make_node("Constant", [], ["score"], value=elsewhere(location))
+    with pytest.raises(ModelRefused, match="weights in another file") as refused:
+        onnx_file.check_operators(PATH, graphs.model([node]))
+    assert "\n" not in str(refused.value)
+
+
+def test_graphs_within_graphs_and_sparse_weights() -> None:
+    inner = helper.make_graph([], "inner", [], [])
+    with pytest.raises(ModelRefused, match="a graph within its graph"):
+        onnx_file.check_operators(PATH, graphs.model([helper.make_node("SequenceMap", ["features"], ["score"], body=inner)]))
+    made = onnx.load_model_from_string(WHOLE)
+    values, at = helper.make_tensor("v", TensorProto.FLOAT, [1], [1.0]), helper.make_tensor("i", TensorProto.INT64, [1], [0])
+    made.graph.sparse_initializer.append(helper.make_sparse_tensor(values, at, [2**40]))
+    with pytest.raises(ModelRefused, match="sparse weights"):
+        onnx_file.check_operators(PATH, made.SerializeToString())
+
+
+def test_what_a_file_says_of_itself_cannot_command_the_terminal() -> None:
+    node = helper.make_node("Loop\x1b[2J\n", ["features"], ["score"], domain="evil\r\n")
+    with pytest.raises(ModelRefused) as refused:
+        onnx_file.check_operators(PATH, graphs.model([node]))
+    assert str(refused.value).isprintable()
+
+
 @given(st.binary(max_size=300))
 @settings(max_examples=300)
 def test_no_bytes_make_it_do_anything_but_refuse(data: bytes) -> None:

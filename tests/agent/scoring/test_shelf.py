@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -104,6 +107,53 @@ def test_a_damaged_index_is_refused_and_mended_by_the_next_installation(tmp_path
         shelf.row(NAME)
     put(shelf, tmp_path, 2)
     assert shelf.row(NAME).current is not None
+
+
+def index_removed(folder: Path) -> None:
+    (folder / INDEX).unlink()
+
+
+def index_is_a_directory(folder: Path) -> None:
+    index_removed(folder)
+    (folder / INDEX).mkdir()
+
+
+def folder_is_a_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_bytes(b"")
+
+
+def folder_is_closed(folder: Path) -> None:
+    folder.chmod(0)
+
+
+@pytest.mark.parametrize("spoil", [index_removed, index_is_a_directory, folder_is_a_file, folder_is_closed])
+def test_a_shelf_that_was_spoilt_is_said_and_never_ends_the_agent(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    shelf = Shelf(tmp_path / "shelf")
+    put(shelf, tmp_path, 1)
+    shelf.order(NAME, ["atm-1"], 1)
+    spoil(tmp_path / "shelf" / NAME)
+    with unprivileged() if spoil is folder_is_closed else nullcontext():
+        assert shelf.stamp(NAME) is not None
+        with pytest.raises(ModelRefused):
+            shelf.row(NAME)
+        if spoil in (folder_is_a_file, folder_is_closed):
+            with pytest.raises(ModelRefused):
+                shelf.orders(NAME)
+    if spoil is folder_is_closed:
+        (tmp_path / "shelf" / NAME).chmod(0o700)
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Without root's rights, which no file permission binds; the way to the test's own directory stays closed then too."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
 
 
 def test_what_a_crash_leaves_behind_is_harmless_and_goes(tmp_path: Path) -> None:

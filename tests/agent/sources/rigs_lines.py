@@ -188,7 +188,7 @@ class CctalkRig(AskedRig):
 
     def __init__(self, context, plug, loops, monkeypatch) -> None:
         super().__init__(context, plug, loops, monkeypatch)
-        self._till = cctalk_twin.Till(random.Random(1))
+        self._till = cctalk_twin.Till()
         self.twin = cctalk_twin.Wire(self._till)
 
     def talk(self, number: int) -> Any:
@@ -204,6 +204,28 @@ class CctalkRig(AskedRig):
         device.every = 0.01
         device._says.asked = tuple(each._replace(every=0.0) for each in device._says.asked)
         return PolledSource(self._context, settings, device, random.Random(3), soon)
+
+
+class CctalkTapRig(LineRig):
+    """The same hopper, whose master is heard to ask it."""
+
+    point = "storage.unitHopper.presented"
+    end = b""
+    numbers = range(2, 5)
+
+    def __init__(self, context, plug, loops, monkeypatch) -> None:
+        super().__init__(context, plug, loops, monkeypatch)
+        monkeypatch.setattr("agent.sources.values.REPEAT", 0.0)
+
+    def frame(self, number: int) -> bytes:
+        asked = cctalk_twin.frame(cctalk_twin.HOPPER, 168)
+        return 2 * (asked + cctalk_twin.frame(1, 0, (number % 100).to_bytes(3, "little"), cctalk_twin.HOPPER))
+
+    def source(self) -> Source:
+        settings = cctalk.Settings(port=str(self._plug.path), device="hopper", silent_after=1.0)
+        source = TapSource(self._context, settings, cctalk.Listening(self._context, settings), random.Random(3), soon)
+        source._taps["device"].patience = 0.1
+        return source
 
 
 class LcdmRig(AskedRig):
@@ -233,3 +255,33 @@ class LcdmRig(AskedRig):
         settings = lcdm.Settings(port=str(self._plug.path), mode="poll")
         object.__setattr__(settings, "every", 0.01)
         return PolledSource(self._context, settings, lcdm.Asking(settings), random.Random(3), soon)
+
+
+class LcdmTapRig(LineRig):
+    """The same dispenser as its PC asks it: its answers, nearly empty each second time."""
+
+    point = "storage.unit1.replenishmentStatus"
+    end = b""
+    numbers = range(2, 5)
+
+    def __init__(self, context, plug, loops, monkeypatch) -> None:
+        super().__init__(context, plug, loops, monkeypatch)
+        self._low = False
+
+    def frame(self, number: int) -> bytes:
+        del number
+        return 2 * (b"\x06" + lcdm_twin.framed(1, 0x46, bytes((0x30, 0x30, 0xC0 if self._low else 0x80, 0x80))))
+
+    def talk(self, number: int) -> Any:
+        self._low = not self._low
+        super().talk(number)
+        return "low" if self._low else "ok"
+
+    async def drip(self, number: int) -> Any:
+        self._low = not self._low
+        await super().drip(number)
+        return "low" if self._low else "ok"
+
+    def source(self) -> Source:
+        settings = lcdm.Settings(port=str(self._plug.path), model="lcdm-1000", silent_after=1.0)
+        return TapSource(self._context, settings, lcdm.Listening(self._context, settings), random.Random(3), soon)

@@ -15,11 +15,22 @@ import pytest
 from agent.records import Reading
 from agent.sources import Source
 from agent.vocabulary import fault, point
-from tests.agent.sources.rigs import BoardRig, GpioRig, ServerRig
-from tests.agent.sources.rigs_lines import CctalkRig, LcdmRig, MdbRig, ModbusRig, NmeaRig, TextRig, UpsRig
+from tests.agent.sources.rigs import BoardRig, GpioRig, LoopRig, ServerRig
+from tests.agent.sources.rigs_lines import (
+    CctalkRig,
+    CctalkTapRig,
+    LcdmRig,
+    LcdmTapRig,
+    MdbRig,
+    ModbusRig,
+    NmeaRig,
+    TextRig,
+    UpsRig,
+)
 from tests.agent.sources.rigs_notes import CcnetRig, EbdsRig, Id003Rig
+from tests.agent.sources.rigs_services import ServicesRig
 
-pytestmark = pytest.mark.usefixtures("nothing_leaks")
+pytestmark = [pytest.mark.usefixtures("nothing_leaks"), pytest.mark.filterwarnings("ignore::gpiozero.SPISoftwareFallback")]
 
 STATE = "gateway.source.board"
 
@@ -29,18 +40,23 @@ RIGS = {
     "board_behind_a_server": ServerRig,
     "ccnet": CcnetRig,
     "cctalk": CctalkRig,
+    "cctalk_tap": CctalkTapRig,
     "ebds": EbdsRig,
     "gpio": GpioRig,
+    "gpio_loops": LoopRig,
     "id003": Id003Rig,
     "lcdm": LcdmRig,
+    "lcdm_tap": LcdmTapRig,
     "lines": TextRig,
     "mdb": MdbRig,
     "modbus": ModbusRig,
     "nmea": NmeaRig,
     "ups": UpsRig,
+    "xfs4iot": ServicesRig,
 }
-SPEAKING = [name for name in RIGS if name != "gpio"]
-ON_A_PORT = [name for name in RIGS if name != "board_behind_a_server"]
+SPEAKING = [name for name in RIGS if name not in ("gpio", "gpio_loops", "xfs4iot")]
+ON_A_PORT = [name for name in RIGS if name not in ("board_behind_a_server", "xfs4iot")]
+LISTENING = ["ccnet", "cctalk_tap", "ebds", "id003", "lcdm_tap", "lines", "mdb", "nmea"]
 
 
 @pytest.fixture(params=RIGS)
@@ -113,6 +129,7 @@ async def test_it_gives_what_the_device_says(rig):
 
 IDENTITIES = {
     "cctalk": "SIM HOPPER 1.0",
+    "ebds": "model 54, revision 15",
     "lcdm": "Puloon LCDM-1000, ROM O16T",
     "modbus": "unit 1 (xy-md02)",
     "ups": "SIMULATED UPS600 V1.0",
@@ -120,7 +137,7 @@ IDENTITIES = {
 
 
 @pytest.mark.parametrize(("rig", "identity"), IDENTITIES.items(), indirect=["rig"])
-async def test_a_device_that_is_asked_says_who_it_is(rig, identity):
+async def test_a_device_that_is_asked_or_always_tells_says_who_it_is(rig, identity):
     source = rig.source()
     async with followed(source) as listener:
         await listener.until(STATE, "ok", say=again(rig, 1))
@@ -209,6 +226,22 @@ async def test_it_hears_through_noise(rig, noise):
             rig.spoil(noise, rng)
             value = await rig.drip(number) if noise == "byte at a time" else rig.talk(number)
             await listener.until(rig.point, value)
+
+
+@only(LISTENING)
+async def test_who_listens_is_never_heard(rig):
+    rng = random.Random(7)
+    async with followed(rig.source()) as listener:
+        await listener.until(STATE, "ok", say=again(rig, 1))
+        for noise in ("babble", "half frames", "zeros", "endless"):
+            rig.spoil(noise, rng)
+            await listener.until(rig.point, rig.talk(3))
+            assert rig.heard() == b""
+        rig.unplug()
+        await listener.until(STATE, "missing", "broken")
+        await rig.plug()
+        await listener.until(STATE, "ok", say=again(rig, 2))
+    assert rig.heard() == b""
 
 
 DENIED = """

@@ -84,8 +84,12 @@ async def test_bounces_are_counted_and_taken_out(context, loops, monkeypatch):
             loops.pin(27).drive(closed=False)
             loops.pin(27).drive(closed=True)
         loops.pin(27).drive(closed=False)
-        assert await wanted(given, "auxiliaries.seismicSensor") == {"auxiliaries.seismicSensor": "on"}
-        assert await wanted(given, "gpio.27.edges") == {"gpio.27.edges": 21}
+        told = {}
+        async with asyncio.timeout(5):
+            while told != {"auxiliaries.seismicSensor": "on", "gpio.27.edges": 21}:
+                for reading in (await anext(given)).readings:
+                    if reading.point in ("auxiliaries.seismicSensor", "gpio.27.edges"):
+                        told[reading.point] = reading.value
 
 
 async def test_every_state_is_given_again_at_each_refresh(context, loops):

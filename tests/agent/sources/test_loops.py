@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import warnings
 from contextlib import aclosing, contextmanager
 
+import gpiozero
 import pytest
+from gpiozero import SPISoftwareFallback
+from gpiozero.pins.mock import MockPin
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.errors import LineLost
 from agent.records import Quality
 from agent.sources import Context
 from agent.sources.contacts import Contact
-from agent.sources.gpio import Settings, open_source
+from agent.sources.gpio import GpioSource, Settings, open_source
 from agent.sources.loops import Loop, Loops, Pulse, Pulses
+from agent.sources.pins import Chip, Pins
 from agent.wire.pins import LINE_LIMIT, Decoder, Levels, encode
+from tests.agent.sources.converters import Converter
 
 NOW = 1_750_000_000.0
 SAFE = Loop(channel=0, point="auxiliaries.safeDoor", short="tampered", debounce=0.2)
@@ -123,11 +130,54 @@ def test_pulses_that_cannot_be(key, more):
         ("pin_factory", {"loops": (SAFE,), "pin_factory": "sim:socket"}),
         ("pin_factory", {"loops": (SAFE,), "pin_factory": "guess"}),
         ("sample", {"loops": (SAFE,), "sample": 0.001}),
+        ("loops", {"loops": (Loop(channel=4, point="auxiliaries.safeDoor"),), "converter": "mcp3204"}),
     ],
 )
 def test_settings_that_make_no_sense(key, more):
     with pytest.raises(ValueError, match=f"^{key}: "):
         Settings(**more)
+
+
+# A converter on gpiozero's simulated bus --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bus(loops, monkeypatch):
+    """A factory whose software SPI gpiozero takes; it looks for that at its default."""
+    monkeypatch.setattr(gpiozero.Device, "pin_factory", loops)
+    monkeypatch.setattr(loops, "pin_class", MockPin)
+    return loops
+
+
+@pytest.mark.filterwarnings("ignore::gpiozero.SPISoftwareFallback")
+@pytest.mark.usefixtures("nothing_leaks")
+@pytest.mark.parametrize(("name", "bits"), [("mcp3004", 10), ("mcp3008", 10), ("mcp3204", 12), ("mcp3208", 12)])
+async def test_a_converter_tells_four_states_over_its_bus(name, bits, bus):
+    converter = Converter(bus, bits)
+    converter.levels[1], converter.levels[3] = 0.5, 0.667
+    safe = Loop(channel=1, point="auxiliaries.safeDoor", short="tampered", debounce=0.0)
+    cabinet = Loop(channel=3, point="auxiliaries.cabinetDoor", debounce=0.0)
+    settings = Settings(loops=(safe, cabinet), converter=name, sample=0.02)
+    source = GpioSource(Context("pins", "atm-1", "gw-1", lambda: NOW), settings, Chip(lambda: bus))
+    async with aclosing(source.read(None)) as given:
+        assert await wanted(given, "auxiliaries.cabinetDoor", "open") == "open"
+        for level, value in ((0.667, "open"), (0.01, "tampered"), (0.98, None), (0.5, "closed")):
+            converter.levels[1] = level
+            assert await wanted(given, "auxiliaries.safeDoor", value) == value
+
+
+def test_a_converter_without_its_bus_says_what_to_switch_on(loops):
+    class NoSpi:
+        """A real factory whose computer has SPI switched off: gpiozero would go on with pins of its own."""
+
+        def spi(self, **_: object) -> None:
+            warnings.warn(SPISoftwareFallback("failed to initialize hardware SPI"), stacklevel=1)
+
+        def close(self) -> None:
+            pass
+
+    with pytest.raises(LineLost, match=r"the mcp3008 needs the SPI bus .* dtparam=spi=on"):
+        Pins(Chip(NoSpi), [], print, [SAFE], "mcp3008")
 
 
 # The simulated pins -----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,10 @@ from agent.sources import Context
 from agent.sources.mdb import Adapter, Settings
 from agent.vocabulary import fault, point
 from agent.wire.mdbstuff import is_passed_over, said
+from firmware_sim.coins import hopper
+from firmware_sim.deposits import Habits, acceptor
 from firmware_sim.twins import mdb as sim
+from firmware_sim.world import World
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[2] / "golden" / "mdb.json").read_text())
 CONTEXT = Context("mdb", "atm-1", "gw-1", lambda: 0.0)
@@ -82,7 +85,8 @@ def test_a_full_cashbox_and_one_that_is_taken_out() -> None:
         ("CC*STATUS*TUBEJAM", "cashDispenser.device", "hardwareError", "clear"),
         ("CC*STATUS*FISHING", "cashDispenser.device", "potentialFraud", "maintenance"),
         ("SYS*DEVONLINE*BV", "cashAcceptor.device", "online", None),
-        ("SYS*DEVOFFLINE*CC", "cashDispenser.device", "powerOff", None),
+        ("SYS*DEVLOST*CC", "cashDispenser.device", "powerOff", None),
+        ("BV*DISPSTATUS*JAM", "cashAcceptor.device", "hardwareError", "clear"),
     ],
 )
 def test_states(line: str, point_: str, word: str, action: str | None) -> None:
@@ -100,6 +104,20 @@ def test_coins() -> None:
     assert values["storage.unitTube4.count"] == 31
     assert values["storage.unitTube5.replenishmentStatus"] == "empty"
     assert values["storage.unitHopper1.count"] == 20
+
+
+@pytest.mark.parametrize(("tube", "full"), [(1, "1"), (4, "8"), (16, "-32768")])
+def test_a_full_tube_is_told_by_the_bit_of_its_place(tube: int, full: str) -> None:
+    line = f"CC*TUBE*{tube}*1.00*80*{full}"
+    assert hear(driver(), line, line)[f"storage.unitTube{tube}.replenishmentStatus"] == "full"
+    assert hear(driver(), *[line.replace(f"*80*{full}", "*80*x")] * 2) == {}
+
+
+def test_the_recyclers_other_states_and_what_tells_nothing_are_known() -> None:
+    device = driver()
+    hear(device, "BV*DISPSTATUS*PAYOUTBUSY", "CC*TUBERR", "BV*DPC*OK", "BV*RECYCLECFG*FAIL", "BV*CFG*1*1985*1.00*2*44*1")
+    assert hear(device, "BV*STACKER*250*0", "BV*STACKER*250*0")["storage.unitCashbox.count"] == 250
+    assert device.counters() == {"garbageBytes": 0, "unknown": 0}
 
 
 def test_a_level_that_nobody_expects_counts_once_it_was_said_twice() -> None:
@@ -136,30 +154,75 @@ def test_nothing_raises_and_everything_is_of_the_vocabulary(chunks: list[bytes])
             assert fault(entry, reading.value) is None
 
 
-def course(spoil: Any) -> tuple[Adapter, sim.Adapter, list[tuple[int, int]]]:
-    adapter, device, counts = sim.Adapter(random.Random(3)), driver(), []
-    for _ in range(10_000):
-        for _, data in adapter.tick(adapter.next_at):
-            readings = device.hear("device", spoil(data), adapter.next_at, adapter.next_at)
-            counts += [(each.value, adapter.notes) for each in readings if each.point == "storage.unitCashbox.count"]
-        if adapter.notes >= 290:
-            adapter.notes = 0
-    return device, adapter, counts
+class Bus:
+    """An adapter's bus in a machine whose customers are in a hurry."""
+
+    def __init__(self) -> None:
+        self.world = World(seed=3)
+        self.notes = acceptor(self.world.site, Habits(deposits_per_day=4000.0))
+        self.coins = hopper(self.world.site)
+        self.adapter = sim.Adapter(self.notes, self.coins)
+
+    def report(self) -> tuple[float, bytes]:
+        """What the adapter says next, and when."""
+        while True:
+            at = self.adapter.next_at
+            self.world.run_to(self.world.start + at)
+            for _, data in self.adapter.tick(at):
+                return at, data
 
 
 def test_the_twin_is_heard_and_nothing_is_said_to_it() -> None:
-    device, adapter, counts = course(bytes)
+    bus, device, counts = Bus(), driver(), []
+    for _ in range(1_000):
+        at, data = bus.report()
+        readings = device.hear("device", data, at, at)
+        counts += [(each.value, bus.notes.stacked) for each in readings if each.point == "storage.unitCashbox.count"]
     assert device.counters() == {"garbageBytes": 0, "unknown": 0}
-    assert len(counts) > 500
+    assert len(counts) > 50
     assert all(value == truth for value, truth in counts)
-    assert adapter.harmed == []
+    assert bus.adapter.harmed == []
     assert device.identity == "BV SIM VALIDATOR, CC SIM CHANGER"
+    assert device._bus._accepted == bus.notes.accepted
+
+
+def test_what_breaks_in_the_world_shows_on_the_line() -> None:
+    bus, device, shown = Bus(), driver(), {}
+
+    def told(point_: str, value: object) -> bool:
+        until = bus.adapter.next_at + 70.0
+        while shown.get(point_, "?") != value and bus.adapter.next_at < until:
+            at, data = bus.report()
+            shown.update((each.point, each.value) for each in device.hear("device", data, at, at))
+        return shown.get(point_, "?") == value
+
+    assert told("storage.unitCashbox.status", "ok")
+    for trouble, word in (("jamInAcceptor", "hardwareError"), ("", "online"), ("cheated", "potentialFraud"), ("", "online")):
+        bus.notes.trouble = trouble  # type: ignore[assignment]  # each is a Trouble
+        assert told("cashAcceptor.device", word)
+    bus.notes.seated = False
+    assert told("storage.unitCashbox.status", "missing")
+    bus.notes.seated, bus.notes.stacked = True, bus.notes.habits.capacity
+    assert told("storage.unitCashbox.replenishmentStatus", "full")
+    bus.coins.jammed = True
+    assert told("cashDispenser.device", "hardwareError")
+    bus.coins.jammed, bus.coins.coins = False, 0
+    assert told("cashDispenser.device", "online")
+    assert told("storage.unitTube4.replenishmentStatus", "empty")
 
 
 def test_one_byte_in_a_hundred_corrupted(wrong: Any) -> None:
     """10,000 reports without any check: the count of the cashbox."""
-    rng = random.Random(4)
-    _, _, counts = course(lambda data: wrong(data, rng))
+    rng, device, counts = random.Random(4), driver(), []
+    notes = 40
+    for at in range(10_000):
+        if at % 6:
+            notes = notes + 1 if notes < 290 else 0
+            lines = [f"BV*BILLACTION*2*20.00*{route}" for route in ("ESCROW", "STACKER")]
+        else:
+            lines = [f"BV*STACKER*{notes}*0", "CC*TUBE*4*1.00*31*0"] * 2
+        readings = device.hear("device", wrong(sim.said(*lines), rng), float(at), float(at))
+        counts += [(each.value, notes) for each in readings if each.point == "storage.unitCashbox.count"]
     off = [(value, truth) for value, truth in counts if value != truth]
-    assert len(counts) > 500
+    assert len(counts) > 1_000
     assert len(off) <= 0.005 * len(counts)

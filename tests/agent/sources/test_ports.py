@@ -103,6 +103,16 @@ def test_a_usb_name_that_fits_none_tells_what_is_there(tmp_path):
     assert str(tmp_path / "usb-FTDI_A10K2-if00") in str(lost.value)
 
 
+def test_the_consoles_of_the_screen_are_named_to_nobody(tmp_path):
+    for name in ("tty7", "tty17", "ttyUSB0"):
+        (tmp_path / name).touch()
+    path = str(tmp_path / "ttyUSB7")
+    told = str(why_closed(path, path, FileNotFoundError(errno.ENOENT, "No such file")))
+    assert str(tmp_path / "ttyUSB0") in told
+    assert "tty7" not in told
+    assert "tty17" not in told
+
+
 def test_no_port_at_all(monkeypatch, tmp_path):
     monkeypatch.setattr(ports, "comports", list)
     monkeypatch.setattr(ports, "BY_ID", tmp_path / "none")
@@ -122,6 +132,7 @@ def test_no_port_at_all(monkeypatch, tmp_path):
         (errno.EBUSY, "busy", "is in use"),
         (errno.EWOULDBLOCK, "busy", "stop that program"),
         (errno.EACCES, "denied", "docs/sources.md"),
+        (errno.EPERM, "denied", "DeviceAllow=char-"),
         (errno.EMFILE, "broken", "Too many open files"),
         (errno.ENOTTY, "broken", "no serial port"),
     ],

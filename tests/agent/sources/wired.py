@@ -51,6 +51,10 @@ class Wired:
         """Let bytes come after a while."""
         heapq.heappush(self._under_way, (self.now + delay, next(self._order), self._way_back(data)))
 
+    def forget(self) -> None:
+        """What is under way never arrives."""
+        self._under_way.clear()
+
     def step(self) -> None:
         """Go on to the next thing that happens."""
         due = max(self.turns.due, self.now + 0.001)

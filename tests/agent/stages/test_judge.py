@@ -74,6 +74,15 @@ def test_growth_compared_with_another_counter() -> None:
     assert robbed.told == [(160.0, "raised")]
 
 
+def test_counters_that_are_not_heard_go_on_counting_both() -> None:
+    """A source falls silent and comes back: what happened meanwhile is growth of the one counter and of the other."""
+    story = Story(rule(Condition(PRESENTS, grows=4, per=TRANSACTIONS, ratio=1.5, over=600.0, for_=2.0)))
+    for at, told in ((0.0, 0), (300.0, None), (500.0, 6), (800.0, 7), (900.0, None), (1_100.0, 13)):
+        for point, base in ((PRESENTS, 100), (TRANSACTIONS, 900)):
+            story.tell(point, None if told is None else base + told, at)
+    assert story.wait(1_200.0).told == []
+
+
 def test_changes_of_a_word() -> None:
     story = Story(rule(Condition(DOOR, changes=4, over=60.0), hold=0.0))
     for number in range(5):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import ssl
 import subprocess
@@ -14,6 +16,7 @@ import aiohttp
 import pytest
 
 from agent.errors import ConfigError
+from agent.web.door import MOST as MOST_CONNECTIONS
 from agent.web.server import FILES, HEADERS, STATIC, Page
 from agent.web.sessions import FREE_TRIES, IDLE, LIFE, LONGEST_WAIT, MOST, Sessions
 from agent.web.settings import WebSettings
@@ -158,6 +161,49 @@ async def test_a_ninth_page_is_turned_away(tmp_path: Path) -> None:
         assert await status(browser, "/api/events") == 503
         for stream in streams:
             stream.close()
+
+
+async def knock(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_connections_that_are_held_open_neither_take_the_agents_files_nor_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.web.door.PATIENCE", 0.2)
+    async with served(tmp_path) as (_, browser):
+        port = browser._base_url.port  # type: ignore[union-attr]
+        assert port is not None
+        assert await status(browser, "/") == 200
+        held = [await knock(port) for _ in range(MOST_CONNECTIONS + 20)]
+        halves = [await knock(port) for _ in range(3)]
+        for _, half in halves:
+            half.write(b"GET / HTTP/1.1\r\nHost: 127")
+        # some at once, the others when they have asked nothing for so long
+        for reader, writer in (*held, *halves):
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+            writer.close()
+        assert await status(browser, "/") == 200
+
+
+async def test_a_request_that_never_comes_to_its_end_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.web.server.PATIENCE", 0.05)
+    async with served(tmp_path) as (_, browser):
+        reader, writer = await knock(browser._base_url.port or 0)  # type: ignore[union-attr]
+        head = "POST /api/sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        writer.write(head.encode())
+        assert b"408" in await reader.readline()
+        writer.close()
+
+
+async def test_a_session_of_somebody_elses_making_is_not_taken_over(tmp_path: Path) -> None:
+    async with served(tmp_path) as (_, browser):
+        async with browser.post("/api/sign-in", json={"secret": SECRET}, cookies={"session": "chosen-by-the-attacker"}) as answer:
+            assert answer.cookies["session"].value != "chosen-by-the-attacker"
+        chosen = {"Cookie": "session=chosen-by-the-attacker"}
+        async with aiohttp.ClientSession(headers=chosen) as other, other.get(browser._base_url / "api/curves") as answer:  # type: ignore[operator]
+            assert answer.status == 401
 
 
 def test_guessing_becomes_slow_for_everybody() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent.wire import board
 from agent.wire.board import Decoder, Frame, FrameType, Key
@@ -128,7 +129,7 @@ def test_the_longest_frame_passes_and_one_byte_more_does_not() -> None:
     longest = Frame(FrameType.READING, 1, 1, {Key.FIRMWARE: "x" * (board.MAX_DATA - overhead)})
     assert list(Decoder().feed(board.encode(longest))) == [longest]
     with pytest.raises(ValueError, match="1025 bytes is longer than 1024"):
-        board.encode(longest._replace(payload={Key.FIRMWARE: "x" * (board.MAX_DATA - overhead + 1)}))
+        board.encode(replace(longest, payload={Key.FIRMWARE: "x" * (board.MAX_DATA - overhead + 1)}))
 
 
 @given(st.binary(max_size=3000))

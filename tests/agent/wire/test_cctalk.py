@@ -29,7 +29,6 @@ def test_golden_frames_both_ways(one: dict[str, Any]) -> None:
     assert cctalk.encode(frame.dst, frame.header, frame.data, frame.src or 1, one["check"]) == line
     assert list(Decoder(one["check"]).feed(line)) == [frame]
     assert [each for byte in line for each in Decoder(one["check"]).feed(bytes((byte,)))] == []
-    assert cctalk.is_request(line, one["dst"], one["check"]) == (one["dst"] != 1 and "never" not in one["name"])
 
 
 def test_the_check_value_of_the_crc() -> None:
@@ -88,21 +87,6 @@ def test_nothing_raises_anything_else_and_memory_is_bounded(data: bytes) -> None
         with suppress(BadFrame):
             cctalk.reader(3, check)(data)
     cctalk.hopper_flags(data)
-
-
-@given(st.binary(max_size=12), st.sampled_from([3, 40]), st.sampled_from(["sum", "crc16"]))
-def test_only_requests_that_carry_nothing_are_on_the_list(data: bytes, unit: int, check: Any) -> None:
-    if cctalk.is_request(data, unit, check):
-        assert len(data) == 5
-        assert data[0] == unit
-        assert data[1] == 0
-        assert data[3] in cctalk.REQUESTS
-
-
-def test_what_a_device_would_obey_is_not_on_the_list() -> None:
-    from firmware_sim.twins.cctalk import CHANGING
-
-    assert not CHANGING & cctalk.REQUESTS
 
 
 def test_flags() -> None:

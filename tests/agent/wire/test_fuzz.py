@@ -31,6 +31,11 @@ TEXTS = [
 pieces = st.one_of(st.binary(max_size=80), st.sampled_from(FRAMES + TEXTS))
 
 
+def test_make_fuzz_knows_every_target():
+    (line,) = [line for line in (GOLDEN.parents[1] / "Makefile").read_text().splitlines() if line.startswith("FUZZ := ")]
+    assert sorted(line.removeprefix("FUZZ := ").split()) == sorted(TARGETS)
+
+
 @pytest.mark.parametrize("name", TARGETS)
 @given(st.lists(pieces, max_size=6).map(b"".join))
 @example(b"")

@@ -12,7 +12,7 @@ import pytest
 from models.anomaly import __main__ as command
 from models.anomaly.choose import PACES, Choice
 from models.anomaly.plot import plot_choice
-from models.anomaly.series import DataError
+from models.anomaly.series import DataError, read
 
 ROWS = 900
 
@@ -73,7 +73,6 @@ GOOD = [f"{row % 7},{int(row == 500)}" for row in range(600)]
         (lines(*GOOD), ("--train-rows", "30"), "30 of 600 rows to learn from"),
         (lines(*GOOD), ("--train-rows", "550"), "no row after the first 550 is labelled"),
         (lines(*GOOD), ("--label", "truth"), "has no column truth among value, label"),
-        (lines(*GOOD, head="value,state"), (), "name the column of labels with --label"),
         ("label\n0\n1\n", (), "has no column of numbers beside label"),
     ],
 )
@@ -89,6 +88,55 @@ def test_what_cannot_be_used_gets_one_line(
         (line,) = capsys.readouterr().err.splitlines()
         assert said in line
         assert str(file) in line
+
+
+def test_without_labels_only_alarms_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = table(tmp_path / "one.csv", label="state")
+    text = file.read_text().replace(",", ";").replace(";0\n", ";fine\n").replace(";1\n", ";odd\n")
+    file.write_text(text)  # the column of words is left out
+    words = ["--data", str(file), "--train-rows", "600"]
+    assert command.main(["train", *words, "--out", str(tmp_path / "anomaly.onnx")]) == 1
+    assert "name the column of labels with --label" in capsys.readouterr().err
+    assert command.main(["evaluate", *words, "--json", "--plot", str(tmp_path / "p.png")]) == 0
+    out, err = capsys.readouterr()
+    assert err == f"{file}: has no labels (--label names their column), so only alarms are told\n"
+    (one,) = json.loads(out)["files"]
+    assert (one["vus_pr"], one["f1"], one["spans"]) == (None, None, 0)
+    assert one["alarms"] == one["false_alarms"] >= 1
+    assert command.main(["evaluate", *words]) == 0
+    assert "nan" in capsys.readouterr().out
+    file.write_text(text.replace(";fine\n", ";normal\n").replace(";odd\n", ";anomaly\n"))
+    assert command.main(["evaluate", *words, "--label", "state", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"][0]["auc"] > 0.9
+
+
+def test_of_too_many_columns_those_that_change_most_are_kept(tmp_path: Path) -> None:
+    file = tmp_path / "wide.csv"
+    names = [*(f"f{number}" for number in range(34)), "label"]
+    rows = [[*(row // (1 + number) % 7 for number in range(34)), int(row == 500)] for row in range(600)]
+    file.write_text("\n".join([",".join(names), *(",".join(map(str, row)) for row in rows)]) + "\n")
+    found = read(file, None, 450, None)
+    assert found.columns == tuple(names[:32])
+    assert found.values.shape == (600, 32)
+    assert found.left_out == ("f32", "f33")
+
+
+def test_the_pace_is_chosen_on_some_files_and_others_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("models.anomaly.choose.PACES", PACES[:2])
+    monkeypatch.setattr("models.anomaly.export._golden", lambda *_: None)
+    chooses, reports = table(tmp_path / "chooses_tr_600_.csv"), table(tmp_path / "reports_tr_600_.csv")
+    words = ["train", "--data", str(chooses), "--report", str(reports), "--out", str(tmp_path / "anomaly.onnx")]
+    assert command.main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["reported_mean"] == told["reported"]["reports_tr_600_"] > 0.3
+    card = (tmp_path / "card.md").read_text()
+    assert "| VUS-PR |" in card
+    assert "1 labelled series that had no part in the choice" in card
+    assert "it only reports" in card
+    assert command.main(["train", "--report", str(reports)]) == 1
+    assert "--report: goes with --data" in capsys.readouterr().err
 
 
 def test_training_names_what_it_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
-import pytest
 
 from agent.scoring import onnx_file, prove, trust
 from agent.scoring.baseline import Arrays, Baseline, Floats, learn
-from agent.scoring.learning import LearningModel, load_any
+from agent.scoring.learning import LearningModel
+from agent.scoring.loading import load_any
 from models.anomaly.__main__ import SHIPPED
 from models.anomaly.evaluate import open_graph
 from models.anomaly.steps import advance, begin
 
 RUN = open_graph(SHIPPED)
 MACHINES, ROWS = 20, 500  # 10,000 random rows
-
-# run by each of two interpreters over the same rows
-ANSWERS = """
-import sys, numpy, onnxruntime
-session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
-given = numpy.load(sys.argv[2])
-fixed = {name: given[name] for name in ("season", "period", "gain", "precision", "pace")}
-state, trace, found = given["state"], given["trace"], []
-for step, row in enumerate(given["rows"]):
-    score, parts, state, trace = session.run(
-        ["score", "contributions", "next_state", "next_trace"],
-        fixed | {"features": row[None], "step": numpy.array([step]), "state": state, "trace": trace})
-    found.append(numpy.concatenate((score, parts[0])))
-numpy.save(sys.argv[3], numpy.array(found))
-print(onnxruntime.__version__)
-"""
 
 
 def machine(number: int) -> tuple[Baseline, Floats]:
@@ -106,20 +87,3 @@ async def test_the_release_vouches_for_it() -> None:
 def test_sha256sum_agrees() -> None:
     done = subprocess.run(["sha256sum", "-c", SHIPPED.name + ".sha256"], cwd=SHIPPED.parent, capture_output=True, check=False)
     assert done.returncode == 0
-
-
-@pytest.mark.skipif("OTHER_PYTHON" not in os.environ, reason="name an interpreter with another onnxruntime in OTHER_PYTHON")
-def test_parity_with_another_runtime(tmp_path: Path) -> None:
-    """python3 -m venv /tmp/other && /tmp/other/bin/pip install onnxruntime==1.20.1, then OTHER_PYTHON=/tmp/other/bin/python."""
-    versions = set()
-    for number in range(MACHINES):
-        baseline, rows = machine(number)
-        np.savez(tmp_path / "given.npz", rows=rows, state=baseline.state, trace=baseline.trace, **baseline.inputs())
-        answers = []
-        for name, python in (("here", sys.executable), ("there", os.environ["OTHER_PYTHON"])):
-            out = tmp_path / f"{name}.npy"
-            words = [python, "-c", ANSWERS, str(SHIPPED), str(tmp_path / "given.npz"), str(out)]
-            versions.add(subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip())
-            answers.append(np.load(out))
-        assert np.abs(answers[0] - answers[1]).max() <= 1e-5
-    assert len(versions) == 2, "both interpreters have the same onnxruntime"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from math import isnan
 from pathlib import Path
 
@@ -19,11 +21,19 @@ from firmware_sim.replay import replay
 from firmware_sim.scenarios import first_after
 from firmware_sim.world import World
 from models.attack_risk import measure, train
-from models.attack_risk.evidence import FEATURES
+from models.attack_risk.evidence import ATTACK_CLASSES, FEATURES
 from models.attack_risk.learn import lesson
 from models.attack_risk.train import Extent
-from models.attack_risk.watch import HISTORY, MACHINE, Announced, record, watch
-from models.attack_risk.worlds import ATTACKS, TROUBLES, WIDER, Group, Kind, Plot, draw
+from models.attack_risk.watch import HISTORY, LEISURE, MACHINE, Announced, Watched, record, watch
+from models.attack_risk.worlds import ATTACKS, LOOK_ALIKES, TROUBLES, WIDER, Group, Kind, Plot, draw
+
+NEAR = "share(auxiliaries.proximitySensor=present,60s)"
+NAMES_OF = {  # look-alike -> its label in the world
+    "road_works": "roadWorks", "glare": "glare", "dirty_reader": "dirtyReader", "stuck_shutter": "shutterStuck",
+    "dispenser_reset": "dispenserReset", "cleaning": "cleaning", "brown_out": "brownOut", "forgotten_cash": "forgottenCash",
+    "rain": "rain", "paint": "paint", "exhaust": "exhaust", "construction": "construction", "earthquake": "earthquake",
+    "software_update": "softwareUpdate",
+}  # fmt: skip
 
 
 def test_a_world_is_the_same_whenever_it_is_drawn() -> None:
@@ -48,8 +58,9 @@ def test_settings_stay_in_their_ranges(group: Group, wider: float) -> None:
 
 
 def test_every_scenario_has_its_turn() -> None:
-    plots = Extent(len(ATTACKS), len(TROUBLES), 1).plots(Group.TRAIN)
-    assert {plot.scenario for plot in plots} == {*ATTACKS, *TROUBLES, "life"}
+    plots = Extent(len(ATTACKS), len(TROUBLES), 1, 1).plots(Group.TRAIN)
+    assert {plot.scenario for plot in plots} == {*ATTACKS, *TROUBLES, "life", "often"}
+    assert LOOK_ALIKES.keys() <= TROUBLES.keys()
     for plot in plots:
         assert plot.world().now == plot.start.timestamp()
 
@@ -145,6 +156,68 @@ def test_rules_and_model_watch_the_same_world() -> None:
     assert measure.false_alarms(watched) == raised
 
 
+def test_a_look_alike_comes_in_the_hours_that_are_watched() -> None:
+    """Of every kind in some of the worlds (low sun has hours that few of them reach), and none is an attack."""
+    met: dict[str, list[bool]] = {}
+    for number in range(2 * len(TROUBLES)):
+        plot = draw(Group.TRAIN, Kind.TROUBLE, number)
+        if plot.scenario in NAMES_OF:
+            world = plot.world()
+            world.run_to(plot.moment.timestamp() + plot.hours * 3600.0)
+            names = {label.name for label in world.truth}
+            assert not any(label.attack for label in world.truth)
+            met.setdefault(plot.scenario, []).append(NAMES_OF[plot.scenario] in names)
+    assert met.keys() == LOOK_ALIKES.keys()
+    assert all(map(any, (each for name, each in met.items() if name != "glare"))), met
+
+
+def test_sparing_hears_what_is_news_and_alarms_no_less() -> None:
+    """Two hours of a day, and a model that alarms whenever somebody stands in front of the machine for long."""
+    plot = draw(Group.TRAIN, Kind.OFTEN, 2)
+    noon = plot.start + timedelta(hours=12)
+    plot = replace(plot, start=noon, moment=noon, hours=2.0)
+
+    def model(row: Sequence[float]) -> Score:
+        return Score(row[0], (NEAR,), "B2")
+
+    scoring = Scoring("attack_risk", (parse(NEAR),), model, 0.7)
+    closely = watch(plot, (), [scoring])
+    looked = watch(plot, (), [replace(scoring, threshold=0.4 * 0.7, hold=1)], sparing=True)
+    assert closely.alarms
+    for alarm in closely.alarms:
+        if not alarm.cleared:
+            assert any(not each.cleared and each.at <= alarm.at + LEISURE for each in looked.alarms)
+
+
+def test_what_was_watched_is_kept_until_it_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    plots = [replace(draw(Group.TRAIN, Kind.LIFE, number), hours=0.2) for number in range(3)]
+    kept = train.kept()
+    first = list(kept.each(train.study, plots[:2], 1))
+    files = sorted(kept.folder.iterdir())
+    assert len(files) == 2
+    files[0].write_bytes(files[0].read_bytes()[:100])  # torn
+    again = list(kept.each(study_but_the_second(plots), plots, 1))
+    for one, other in zip(first, again, strict=False):
+        assert (one.plot, one.days, list(one.labels)) == (other.plot, other.days, list(other.labels))
+        assert np.array_equal(one.rows, other.rows, equal_nan=True)
+        assert np.array_equal(one.times, other.times)
+    kept.forget()
+    assert not kept.folder.exists()
+
+
+def study_but_the_second(plots: list[Plot]) -> Callable[[Plot], Watched]:
+    """Of the two that were kept only the torn one is watched again."""
+    asked: list[Plot] = []
+
+    def study(plot: Plot) -> Watched:
+        asked.append(plot)
+        assert len([each for each in asked if each in plots[:2]]) <= 1
+        return train.study(plot)
+
+    return study
+
+
 def test_training_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     features = [parse(text) for text in FEATURES]
     short = [replace(draw(Group.TRAIN, Kind.LIFE, 0), hours=1.0), drill()]
@@ -152,7 +225,8 @@ def test_training_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     files = []
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        model, limit = train.finish(worlds, worlds)
-        assert np.isfinite(limit)
+        model, limits = train.finish(worlds, worlds)
+        assert limits.shape == (len(ATTACK_CLASSES),)
+        assert (limits >= train.LOWEST).all()
         files.append(train.write(model, worlds, 1, {"worlds": "two"}, {}, tmp_path / name).read_bytes())
     assert files[0] == files[1]

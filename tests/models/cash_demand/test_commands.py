@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +61,44 @@ def test_days_that_are_not_there_are_unknown_in_any_order_and_with_any_separator
     found = read(file)
     assert found.first == date(2024, 1, 1)
     assert np.array_equal(found.amounts, [[1, 0], [np.nan] * 2, [np.nan] * 2, [4, np.nan]], equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("form", "sep"),
+    [
+        ("%Y-%m-%d", ","), ("%Y-%m-%dT%H:%M:%SZ", ","), ("%Y/%m/%d", "\t"), ("%Y%m%d", ","), ("%d.%m.%Y", ";"), ("%d/%m/%Y", ","),
+        ("%m/%d/%Y", ","), ("%d-%b-%y", ","), ("%d-%b-%Y 00:00", ";"),
+    ],
+)  # fmt: skip
+def test_dates_are_read_as_people_write_them(form: str, sep: str, tmp_path: Path) -> None:
+    file = tmp_path / "demand.csv"
+    days = [date(2024, 1, 1) + timedelta(days=number) for number in range(40)]
+    file.write_text("\n".join([f"when{sep}A", *(f"{day:{form}}{sep}{number}" for number, day in enumerate(days))]) + "\n")
+    found = read(file)
+    assert found.first == days[0]
+    assert found.amounts[:, 0].tolist() == list(range(40))
+
+
+def test_days_before_months_where_months_would_leave_gaps(tmp_path: Path) -> None:
+    file = tmp_path / "demand.csv"
+    file.write_text("day,A\n01/02/2024,1\n02/02/2024,2\n03/02/2024,3\n")
+    assert read(file).first == date(2024, 2, 1)
+    file.write_text("day,A\n02/01/2024,1\n02/02/2024,2\n02/03/2024,3\n")
+    assert (read(file).first, len(read(file))) == (date(2024, 2, 1), 3)
+
+
+def test_the_column_of_dates_is_found_and_commas_may_be_decimal(tmp_path: Path) -> None:
+    file = tmp_path / "demand.csv"
+    file.write_text(";machine 1;day;machine 2\n0;12,5;2024-01-01;1\n1;;2024-01-02;2,25\n")
+    found = read(file)
+    assert found.machines == ("machine 1", "machine 2")
+    assert np.array_equal(found.amounts, [[12.5, 1.0], [np.nan, 2.25]], equal_nan=True)
+    file.write_text('day,city,A\n2024-01-01,Graz,"1,250.50"\n2024-01-02,Graz,7\n')
+    found = read(file)
+    assert (found.machines, found.words, found.amounts[:, 0].tolist()) == (("A",), ("city",), [1250.5, 7.0])
+    file.write_text(",day\n0,2024-01-01\n1,2024-01-02\n")
+    with pytest.raises(DataError, match="names no machine beside the column of dates"):
+        read(file)
 
 
 def test_what_is_ahead_is_never_looked_at(tmp_path: Path) -> None:

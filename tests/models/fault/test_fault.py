@@ -33,6 +33,12 @@ def lived(number: int, seed: int = 0) -> Lived:
     return Lived(number, "life", np.arange(40.0), rows, faults, 1)
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's kept lives are touched."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def invented(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lives that cost nothing."""
@@ -53,6 +59,23 @@ def test_a_life_is_the_same_again_and_its_labels_are_what_came(monkeypatch: pyte
     assert first.rows.shape == (len(first.at), len(FEATURES))
     assert not np.array_equal(first.rows, live(Group.REPORT, 1).rows, equal_nan=True)
     assert (np.diff(first.at) >= worlds.EVERY).all()
+
+
+def test_lives_are_kept_until_they_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def living(group: Group, number: int) -> Lived:
+        asked.append((group, number))
+        return lived(number)
+
+    monkeypatch.setattr(learn, "live", living)
+    first, again = list(learn.lives(Group.TRAIN, 2, 1)), list(learn.lives(Group.TRAIN, 3, 1))
+    assert asked == [(Group.TRAIN, 0), (Group.TRAIN, 1), (Group.TRAIN, 2)]
+    for one, other in zip(first, again, strict=False):
+        assert (one.number, one.kind, one.faults, one.visits) == (other.number, other.kind, other.faults, other.visits)
+        assert np.array_equal(one.rows, other.rows, equal_nan=True)
+    learn.forget()
+    assert not list((tmp_path / "cache").rglob("*.npz"))
 
 
 def test_auc_is_that_of_scikit_learn() -> None:

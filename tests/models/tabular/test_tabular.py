@@ -172,6 +172,12 @@ def test_what_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
         read(file)
 
 
+def test_commas_are_decimal_where_semicolons_part_the_cells(tmp_path: Path) -> None:
+    (tmp_path / "loan.csv").write_text("debt;note\n1,5;a, b\n-2,25;1,2,3\n")
+    found = read(tmp_path / "loan.csv")
+    assert found.columns == (("1.5", "-2.25"), ("a, b", "1,2,3"))
+
+
 def test_columns_that_tell_nothing_are_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = [
         {

@@ -1,0 +1,10 @@
+"""Text from outside, for a terminal: what a device, a broker or an operator wrote may hold markup or control sequences."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+
+def plain(text: str) -> Text:
+    """For a table's cell: nothing in it is obeyed, and what cannot be printed is a question mark."""
+    return Text("".join(each if each.isprintable() else "?" for each in text))
