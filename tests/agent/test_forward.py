@@ -520,6 +520,46 @@ async def test_what_was_kept_in_1970_is_sent_with_the_time_that_it_was() -> None
     assert (sent.position, sent.at, sent.synced) == (1, 1_759_999_942.0, True)
 
 
+class Forgetful:
+    """An outbox that cannot be read at first; then it tells what was settled before the agent began."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox, self.first, self.settle = outbox, outbox.first, outbox.settle
+        self.refuses = True
+
+    async def settled(self, uplink: str, lane: str, count: int) -> list[Envelope]:
+        if self.refuses:
+            self.refuses = False
+            raise OSError(5, "Input/output error")
+        return [alarm(1), alarm(2)] if lane == "alarms" else []
+
+
+class Reminded(Platform):
+    """An uplink that must know what it has delivered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recalled: list[Envelope] = []
+
+    def recall(self, settled: Sequence[Envelope]) -> None:
+        assert self.entered == 0
+        self.recalled += settled
+
+
+async def test_an_uplink_is_reminded_of_what_it_has_delivered_once_and_before_it_is_entered() -> None:
+    life = Life()
+    uplink = Reminded()
+    life.outbox.put(alarm(3))
+    outbox = Forgetful(life.outbox)
+    task = asyncio.create_task(forward(uplink, outbox, life.arrivals, life.link, PLAN, Never()))
+    life.task = task
+    await life.until(lambda: bool(life.outbox.settled))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [each.position for each in uplink.recalled] == [1, 2]
+    assert life.words[:2] == ["down", "up"]
+
+
 # A fleet ---------------------------------------------------------------------------------------------------------------
 
 

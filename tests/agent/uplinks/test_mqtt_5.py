@@ -132,6 +132,8 @@ async def test_a_broker_that_takes_few_at_once_takes_all(broker: Server) -> None
     async with uplink(broker.port, batch=1) as link:
         assert link._welcome.receive_maximum == 3
         assert len((await link.send([alarm(position) for position in range(1, 101)])).accepted) == 100
+    assert "Receive Maximum exceeded" not in broker.log()
+    assert "disconnected due to" not in broker.log()
 
 
 async def test_a_broker_that_retains_nothing_is_still_told_the_status() -> None:
