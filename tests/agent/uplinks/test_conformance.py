@@ -255,7 +255,7 @@ async def test_a_black_hole_settles_nothing_and_once_it_is_gone_everything_is_de
         platform.clock.skip(LIMIT)  # of the attempt that has begun meanwhile
         await platform.relay.swallows(seen)
         platform.clock.skip(LIMIT)
-        assert outbox.settled == []
+        assert outbox.receipts == []
         assert len(outbox.waiting["alarms"]) == 30
         platform.relay.heal()
         platform.clock.skip(LIMIT)  # of the attempt that has begun in the hole
@@ -263,7 +263,7 @@ async def test_a_black_hole_settles_nothing_and_once_it_is_gone_everything_is_de
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    assert [position for _, receipt in outbox.settled for position in receipt.accepted] == list(range(1, 31))
+    assert [position for _, receipt in outbox.receipts for position in receipt.accepted] == list(range(1, 31))
     account = await platform.account(30)
     assert (account.received, account.missing) == (30, 0)
 

@@ -192,7 +192,7 @@ async def test_a_black_hole_settles_nothing_and_once_it_is_gone_everything_is_de
             clock.skip(LIMIT)
             await relay.swallows(seen)
             clock.skip(LIMIT)
-            assert outbox.settled == []
+            assert outbox.receipts == []
             relay.heal()
             clock.skip(LIMIT)
             await until(lambda: not outbox.waiting["summaries"])
@@ -200,7 +200,7 @@ async def test_a_black_hole_settles_nothing_and_once_it_is_gone_everything_is_de
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             clock.close()
-    assert sorted({position for _, receipt in outbox.settled for position in receipt.accepted}) == list(range(1, 41))
+    assert sorted({position for _, receipt in outbox.receipts for position in receipt.accepted}) == list(range(1, 41))
 
 
 # A day -----------------------------------------------------------------------------------------------------------------
