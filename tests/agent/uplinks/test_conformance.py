@@ -175,7 +175,7 @@ async def test_a_lost_acknowledgement_means_sending_again_and_the_platform_drops
     async with uplink:
         platform.relay.swallow_down = True
         await platform.gives_up(uplink.send(batch))
-        before = (await platform.account(2)).received
+        before = (await platform.account(1)).received
     platform.relay.heal()
     async with uplink:
         assert await send_all(uplink, batch) == ([1, 2], [])
@@ -191,7 +191,7 @@ async def test_a_slow_platform_is_waited_for_and_nothing_is_sent_again(platform:
             platform.relay.hold()
             sending = asyncio.create_task(send_all(uplink, batch))
             await platform.relay.holds()
-            platform.clock.skip(LIMIT * 0.8)
+            platform.clock.skip(LIMIT * 0.6)
             await asyncio.sleep(0)
             assert not sending.done()
             platform.relay.release()
