@@ -63,12 +63,12 @@ def reporting(extent: Extent) -> Extent:
 def data(extent: Extent, limits: Floats) -> dict[str, str]:
     """What the card says of the worlds."""
     chosen = ", ".join(f"{name} {limit:.2f}" for name, limit in zip(CLASSES[1:], limits, strict=True))
+    learnt = _told(replace(extent, lives=0))
     both = f"these, and seeds from {FIRST_SEED[Group.CHOOSE]}: {_told(choosing(extent))}"
     return {
-        "learnt from": f"firmware_sim, seeds from {FIRST_SEED[Group.TRAIN]}: {_told(replace(extent, lives=0))}; parameters randomised; no licence "
-        "needed",
-        "thresholds chosen on": f"{both}; a score of 0.5 is, of each "
-        f"class, the logit {chosen}: {MARGIN} above the highest that is no attack, and never below {LOWEST:g}",
+        "learnt from": f"firmware_sim, seeds from {FIRST_SEED[Group.TRAIN]}: {learnt}; parameters randomised; no licence needed",
+        "thresholds chosen on": f"{both}; a score of 0.5 is, of each class, the logit {chosen}: {MARGIN} above the highest that is "
+        f"no attack, and never below {LOWEST:g}",
     }
 
 
