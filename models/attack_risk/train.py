@@ -67,8 +67,8 @@ def data(extent: Extent, limits: Floats) -> dict[str, str]:
     both = f"these, and seeds from {FIRST_SEED[Group.CHOOSE]}: {_told(choosing(extent))}"
     return {
         "learnt from": f"firmware_sim, seeds from {FIRST_SEED[Group.TRAIN]}: {learnt}; parameters randomised; no licence needed",
-        "thresholds chosen on": f"{both}; a score of 0.5 is, of each class, the logit {chosen}: {MARGIN} above the highest that is "
-        f"no attack, and never below {LOWEST:g}",
+        "thresholds chosen on": f"{both}; a score of 0.5 is, of each class, the logit {chosen}: {MARGIN} above the highest that "
+        f"is no attack, and never below {LOWEST:g}",
     }
 
 
