@@ -157,6 +157,10 @@ class Session:
         result, mid = self._client.subscribe(topic, qos=1)
         return self._expect(mid, int) if result == MQTTErrorCode.MQTT_ERR_SUCCESS and mid is not None else self._gone()
 
+    def give_up(self, why: str) -> None:
+        """The link is dead, though its connection stands: the platform did not acknowledge in its own way."""
+        self._fail(why)
+
     async def goodbye(self) -> None:
         """DISCONNECT in peace, so that the broker forgets the last will."""
         self._client.disconnect()
