@@ -16,21 +16,20 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from msgspec import structs
 
-from agent.records import Body, EventClass, Quality, Reading, Severity, Value
+from agent.records import Body, EventClass, Reading, Severity, Value
 from agent.stages import Documents
 from agent.stages.calendar import Plan, Visit
 from agent.stages.cash import Cash, Cassette
-from agent.stages.clean import Clean, CleanSettings, Heard
-from agent.stages.evidence import Watch
+from agent.stages.clean import Clean, CleanSettings
 from agent.stages.judge import Judge
+from agent.stages.quick import Quick, quick
 from agent.stages.rules import Condition, Rule
 from agent.stages.score import Scores, Scoring
 from agent.stages.service import Service
-from agent.stages.tracks import CounterTrack, WordTrack
 from agent.stages.visits import Visits
 from agent.stages.windows import Windows
 
@@ -40,7 +39,7 @@ GAP = 31 * 86_400.0  # s without a word in a recorded session that are lived thr
 BACK = 5.0  # s that a tick may lie before the newest one; beyond it the clock was set
 
 
-_GOOD = Quality.GOOD
+_NEW: Any = object()  # is no value
 
 
 class Forwarded(StrEnum):
@@ -78,29 +77,6 @@ class _Deriving(Protocol):
     def shift(self, by: float) -> None: ...
 
 
-class _Same(NamedTuple):
-    """What the stages keep of one point whose words, or counts, nobody doubts."""
-
-    heard: Heard
-    watch: Watch
-    summed: WordTrack | CounterTrack
-
-
-def said_again(same: _Same, reading: Reading, at: float) -> bool:
-    """Take a Reading that says what its point said before, and is newer. False when it does not: then nothing is taken."""
-    heard, watch, summed = same
-    value = heard.value
-    if (
-        reading.value != value or at <= heard.at or watch.value != value or reading.value.__class__ is not value.__class__
-        or at < summed.at or heard.silent or watch.silenced
-        or reading.quality is not _GOOD or watch.reason or reading.reason
-    ):  # fmt: skip
-        return False
-    heard.at = watch.heard = summed.at = at
-    summed.n += 1
-    return True
-
-
 class Pipeline:
     """See the module. `feed` in the order of arrival, `tick` about once a second; neither ever blocks."""
 
@@ -118,7 +94,7 @@ class Pipeline:
             Service(settings.machine, settings.cassettes),
         )
         self._wanted: dict[str, tuple[_Deriving, ...]] = {}  # by point, who derives from it
-        self._same: dict[str, _Same | None] = {}  # by point, what is touched when it says the same again; None: too much
+        self._quick: dict[str, Quick | None] = {}  # by point; None: its Readings go the whole way
         self._scores = {scoring.name: Scores(settings.machine, scoring) for scoring in settings.scorings}
         self._saved_scores: dict[str, dict[str, Any]] = {}  # of models that are not attached yet
         self._forgotten: Documents = {}  # of models that were detached
@@ -131,14 +107,13 @@ class Pipeline:
     def feed(self, reading: Reading) -> list[Body]:
         """What one Reading of this machine brings about."""
         out: list[Body] = []
-        at = reading.at
-        same = self._same.get(reading.point)
-        if same is not None and self._now <= at < self._due and at < self._judge.due and said_again(same, reading, at):
+        point, at = reading.point, reading.at
+        way = self._quick.get(point)
+        if way is not None and self._now <= at < self._due and at < self._judge.due and way.takes(reading):
             self._now = at
-            self._windows.dirty.add(reading.point)
+            self._windows.dirty.add(point)
             if self._scores:
-                for scores in self._scores.values():
-                    scores.feed(reading)
+                self._show_scores(reading)
             return out
         if not 0.0 <= at < LATEST:
             if self._now == -inf:
@@ -151,18 +126,22 @@ class Pipeline:
             self._now = at
         cleaned = self._clean.feed(reading)
         if cleaned is not None:
-            if self._clean.news:
+            if self._clean.news and self._wanted.get(point, _NEW):
                 self._conclude(cleaned)
             self._take(cleaned, out)
-            if reading.point not in self._same and cleaned is reading:
-                self._same[reading.point] = self._kept(reading.point)
+            way = self._quick.get(point, _NEW)
+            if way is not None:
+                way = self._way(point) if way is _NEW else way
+                self._quick[point] = way.after(cleaned) if way is not None else None
         return out
 
-    def _kept(self, point: str) -> _Same | None:
-        """What is touched when a point says the same again; None where more must be done then."""
+    def _way(self, point: str) -> Quick | None:
+        """The quick way of a point's Readings."""
+        if self._forwarded is Forwarded.ALL:
+            return None
         heard, watch, summed = self._clean.track(point), self._judge.watch(point), self._windows.track(point)
-        simple = heard.plain and watch is not None and isinstance(summed, WordTrack | CounterTrack)
-        return _Same(heard, watch, summed) if simple and self._forwarded is not Forwarded.ALL else None  # type: ignore[arg-type]
+        numbers = self._forwarded is Forwarded.NONE and not any(stage.wants(point) for stage in self._deriving)
+        return quick(heard, watch, summed, numbers=numbers)
 
     def tick(self, now: float) -> list[Body]:
         """What the passing of time brings about."""
@@ -188,10 +167,14 @@ class Pipeline:
         if alarms:
             out += alarms
         self._windows.feed(reading)
-        for scores in self._scores.values():
-            scores.feed(reading)
+        if self._scores:
+            self._show_scores(reading)
         if self._forwarded is not Forwarded.NONE and self._is_forwarded(reading):
             out.append(reading)
+
+    def _show_scores(self, reading: Reading) -> None:
+        for scores in self._scores.values():
+            scores.feed(reading)
 
     def _is_forwarded(self, reading: Reading) -> bool:
         if self._forwarded is Forwarded.ALL:
@@ -227,6 +210,7 @@ class Pipeline:
             self._close_windows(now, out)
         if now >= self._clean.due:
             for reading in self._clean.tick(now):
+                self._quick.pop(reading.point, None)
                 self._conclude(reading)
                 self._take(reading, out)
         for stage in self._deriving:
@@ -249,6 +233,7 @@ class Pipeline:
         if reading.point == "machine.visit":
             out += self._judge.visit(reading.at, planned=reading.value == "planned")
         self._derived[reading.point] = reading.value
+        self._quick.pop(reading.point, None)
         self._conclude(reading, maker)
         self._take(reading, out)
 

@@ -104,7 +104,7 @@ class Board:
             raise ValueError(f"a sample period of {period} s is shorter than the world's millisecond")
         self.world = world
         self.period = period
-        self._noise = {name: Noise(world.seed, f"sensor/{name}") for name in PRECISION}
+        self._noise = [(name, Noise(world.seed, f"sensor/{name}"), precision) for name, precision in PRECISION.items()]
         self._last: dict[str, Value] = {}
         self._start()
 
@@ -163,13 +163,13 @@ class Board:
         """What the inputs of the board show, broken wires and stuck sensors included."""
         wiring = self.world.site.board
         if wiring.stuck or wiring.cut:
-            words |= {name: self._raw[name] for name in wiring.stuck if name in self._raw}
+            words = words | {name: self._raw[name] for name in wiring.stuck if name in self._raw}
             words |= {name: CUT_LOOP.get(name) for name in wiring.cut if name in words}
         return words
 
     def _look(self, now: float) -> None:
         raw = self._sensed(self.world.words())
-        if raw == self._raw:
+        if raw is self._raw or raw == self._raw:
             return
         for name, word in raw.items():
             if word == self._raw[name]:
@@ -197,11 +197,11 @@ class Board:
         if "motion.peak_ms2" in values:  # held from one sample to the next
             values["motion.peak_ms2"] = world.site.motion.peak_since(self._sampled_at)
         moment = round(now * 1000)
-        for name, (absolute, relative, decimals, signed) in PRECISION.items():
+        for name, noise, (absolute, relative, decimals, signed) in self._noise:
             value = values.get(name)
             if value is not None:
                 assert isinstance(value, int | float)
-                value += self._noise[name].normal(moment) * (absolute + relative * value)
+                value += noise.normal(moment) * (absolute + relative * value)
                 values[name] = round(value if signed or value > 0.0 else 0.0, decimals)
         for name in wiring.stuck | wiring.cut:
             if name in values and name not in self._reported:

@@ -181,11 +181,11 @@ class Cash:
         return max(fitting, key=lambda one: one.count, default=None)
 
     def words(self) -> dict[str, Value]:
-        """The storage units' words."""
+        """The storage units' words; nobody may change them."""
         state = self.bin_count, [(one.count, one.status, one.accuracy) for one in self.cassettes]
         if state != self._spoken:  # most that happens to a machine moves no note
             self._spoken, self._words = state, self._speak()
-        return self._words.copy()
+        return self._words
 
     def _speak(self) -> dict[str, Value]:
         level = self.bin_level

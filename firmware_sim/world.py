@@ -55,6 +55,8 @@ class World:
         Customers(self.site, demand or demands.shipped())
         Visits(self.site)
         mishaps.start_all(self.site)
+        self._state: object = None  # of the site when it said …
+        self._words: dict[str, Value] = {}  # … these words
         self.scenario.begin(self.site, chosen)
 
     @property
@@ -81,8 +83,11 @@ class World:
         return FITTED - NOT_THERE - self.site.params.not_fitted
 
     def words(self) -> dict[str, Value]:
-        """Every fitted point that says words, as it truly is now."""
-        return self._only_fitted(points.words(self.site))
+        """Every fitted point that says words, as it truly is now; nobody may change them."""
+        state = points.state(self.site)
+        if state != self._state:  # most that happens changes no word
+            self._state, self._words = state, self._only_fitted(points.words(self.site))
+        return self._words
 
     def numbers(self) -> dict[str, Value]:
         """Every fitted point that is a number, as it truly is now."""

@@ -97,6 +97,7 @@ class Level(_Instant):
         assert bound is not None
         self._raise = self._sign * bound
         self._clear = self._raise if condition.clear is None else self._sign * condition.clear
+        self.calm = (-inf, bound) if self._sign > 0 else (bound, inf)
 
     def feed(self, value: Value, at: float, *, holds: bool, counts: bool) -> bool:
         return isinstance(value, _NUMBER) and self._sign * value > (self._clear if holds else self._raise)
@@ -203,16 +204,22 @@ class Spread(Sudden):
         if not self._steps or at >= self._steps[-1][0]:
             self._steps.append([at - at % self._width + self._width, low, high])
         step = self._steps[-1]
-        step[1], step[2] = min(step[1], low), max(step[2], high)
-        self._low, self._high = min(self._low, low), max(self._high, high)
+        if low < step[1]:
+            step[1] = low
+        if high > step[2]:
+            step[2] = high
+        if low < self._low:
+            self._low = low
+        if high > self._high:
+            self._high = high
         return self.tick(at, holds=holds)
 
     def tick(self, now: float, *, holds: bool) -> bool:
-        steps, low, high = self._steps, inf, -inf
+        steps, extreme = self._steps, False
         while steps and steps[0][0] <= now - self._over:
-            _, lowest, highest = steps.popleft()
-            low, high = min(low, lowest), max(high, highest)
-        if low <= self._low or high >= self._high:  # what is forgotten was the lowest of all, or the highest
+            _, low, high = steps.popleft()
+            extreme = extreme or low <= self._low or high >= self._high
+        if extreme:  # what is forgotten was the lowest of all, or the highest
             self._low = min((step[1] for step in steps), default=inf)
             self._high = max((step[2] for step in steps), default=-inf)
         if self._last is None or not steps:
@@ -241,6 +248,8 @@ class Spread(Sudden):
 class Silent:
     """silent: nothing usable was heard for so long"""
 
+    calm = (-inf, inf)
+
     def __init__(self, condition: Condition, watch: Watch) -> None:
         self._limit = condition.silent or 0.0
         self._watch = watch
@@ -268,6 +277,8 @@ class Silent:
 
 class Still:
     """still: the point is heard, and says the same for so long"""
+
+    calm = (-inf, inf)
 
     def __init__(self, condition: Condition, watch: Watch) -> None:
         self._limit = condition.still or 0.0

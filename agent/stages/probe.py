@@ -50,8 +50,8 @@ class Probe:
     """
 
     __slots__ = (
-        "_for", "_lost_at", "_missing", "_timed", "counts_planned", "family", "holds_since", "instance", "number", "point",
-        "test", "true_since", "value", "was_true",
+        "_for", "_lost_at", "_timed", "counts_planned", "family", "high", "holds_since", "instance", "low", "missing", "number",
+        "point", "test", "true_since", "value", "was_true",
     )  # fmt: skip
 
     def __init__(self, condition: Condition, number: int, watch: Watch, zone: tzinfo, *, counts_planned: bool) -> None:
@@ -67,13 +67,15 @@ class Probe:
         self._for = condition.for_
         self._lost_at: float | None = None  # since then it is true only as far as anybody knows
         self.test = _MAKE[next(name for name in TESTS if getattr(condition, name) not in (None, ()))](condition, watch, zone)
+        # a number from `low` to `high` is no news for a probe that does not hold
+        self.low, self.high = self.test.calm if isinstance(self.test, Level | Still | Silent) else (inf, -inf)
         self._timed = isinstance(self.test, Altogether)  # its moment may change although its answer does not
-        self._missing = True  # nothing usable was heard, yet or any more
+        self.missing = True  # nothing usable was heard, yet or any more
 
     def feed(self, value: Value, at: float, *, counts: bool) -> bool:
         """Take note of a value that is news. Whether that may have changed anything."""
         if value is None and not isinstance(self.test, Reason):
-            self._missing = True
+            self.missing = True
             self.test.lose(at)
             if isinstance(self.test, Silent):
                 return False
@@ -81,8 +83,8 @@ class Probe:
                 self._lost_at = at if self._lost_at is None else self._lost_at
                 return False
             return self._set(holds=False, at=at, value=None) or self._timed
-        news = self._missing or self._timed
-        self._lost_at, self._missing = None, False
+        news = self.missing or self._timed
+        self._lost_at, self.missing = None, False
         held = self.holds_since is not None
         holds = self.test.feed(value, at, holds=held, counts=counts or self.counts_planned)
         if not holds and not held:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from agent import vocabulary
 from agent.wire.board_points import POINTS
+from firmware_sim import points
 from firmware_sim.demand import shipped
 from firmware_sim.params import OPTIONAL, Parameters
 from firmware_sim.replay import replay
@@ -157,6 +158,14 @@ def test_an_ordinary_month_has_its_disturbances() -> None:
         "dirtyReader", "linkDown", "mainsFailure", "noteJam", "pcHang", "shutterStuck",
     }  # fmt: skip
     assert all(label.end is not None for label in world.truth if label.start < world.now - 5 * 86_400)  # all is mended
+
+
+@pytest.mark.parametrize("scenario", ["black_box", "gas_attack", "replenishment", "technician_visit"])
+def test_words_that_are_remembered_are_those_that_are_true(scenario: str) -> None:
+    world = World(scenario, seed=2, settings=dict.fromkeys(("mains_failures", "pc_hangs", "glares"), 4.0))
+    while world.now < world.end:
+        assert world.words() == {name: word for name, word in points.words(world.site).items() if name in world.fitted}
+        world.run_to(world.next_at)
 
 
 def test_what_looks_like_an_attack_happens_where_somebody_asks_for_it() -> None:
