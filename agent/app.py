@@ -24,12 +24,11 @@ from agent.audit import Audit
 from agent.clock import Clock
 from agent.config.file import ConfigurationFile
 from agent.config.settings import Settings, SourceSettings, UplinkSettings
-from agent.control.desk import TABLE as REQUESTED
+from agent.control import TABLE as REQUESTED
 from agent.errors import EXIT_OK, AgentError, ConfigError
 from agent.forward import LONGEST_BATCH, REFUSED, Arrivals, Link, Outbox, Plan, forward
 from agent.ingest import SOURCES_TABLE, Ingest
 from agent.local import LocalSocket, Told
-from agent.metrics import exposition
 from agent.outgoing import LANE as BACKUP
 from agent.outgoing import Outgoing, outgoing_of
 from agent.outside import Outside
@@ -37,7 +36,7 @@ from agent.power import PowerWatch
 from agent.quiet import Quiet
 from agent.records import Body, Stamp
 from agent.reload import MODELS, Parts, Reload
-from agent.requests import Running
+from agent.running import Running
 from agent.scorers import Scorers
 from agent.scrape import Page, ScrapeServer
 from agent.selfwatch import SelfWatch
@@ -195,7 +194,7 @@ class Agent:
                 self._self.say(f"gateway.uplink.{way}", word)
 
         on_request = self._asked if self._settings.control.keys else None
-        return rooms.uplink(ways, self._gateway, report, time.monotonic, on_request)
+        return rooms.uplink(ways, self._gateway, report, time.monotonic, self._clock.now, on_request)
 
     def _asked(self, token: bytes) -> None:
         self._outside.ask(token)
@@ -234,6 +233,8 @@ class Agent:
         return StatusSocket(self._settings.gateway.runtime, self._status)
 
     def _scrape_server(self, address: str) -> ScrapeServer:
+        from agent.metrics import exposition  # noqa: PLC0415  only where it is asked for
+
         def metrics() -> Page:
             return Page("200 OK", exposition(self._status(), __version__))
 

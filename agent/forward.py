@@ -19,11 +19,11 @@ from typing import Any, NoReturn, Protocol
 import msgspec
 
 from agent.errors import ConfigError, Unreachable
-from agent.records import Body, Chunk, Envelope, Receipt, Stamp
+from agent.records import Body, Chunk, Envelope, Reading, Receipt, Stamp
 from agent.stages.guard import PAN_DIGITS, looks_like_card_data, scrubbed
 from agent.stages.rebase import rebased
 from agent.store import ALARMS, LANES
-from agent.uplinks import Busy, Refused, Uplink
+from agent.uplinks import Busy, Recalling, Refused, Uplink
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ LONGEST_PAUSE = 30.0  # s; what a platform that comes back may have to wait, and
 LONGEST_WAIT = 300.0  # s that a platform may ask for: it may be overloaded, it may not switch a gateway off
 LONGEST_BATCH = 900.0  # s that connecting or one batch may take over the slowest line before the loop counts as stuck
 LOOK = 10.0  # s between looks at the store for what nobody announces: losses found by upkeep, records held in memory
+
+RECALLED = 2_000  # envelopes of a lane that an uplink is reminded of
 
 CLEAN = 4096  # texts that are remembered as being in order
 LONGEST_NAME = 128  # characters of one
@@ -45,8 +47,14 @@ UP, DOWN, REFUSED = "up", "down", "refused"  # the words of gateway.uplink.{upli
 class Outbox(Protocol):
     """What forwarding asks of the store's writer."""
 
-    async def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
-        """The oldest envelopes of a lane that the uplink has not settled, all of one epoch. Raises OSError."""
+    async def first(self, uplink: str, lanes: Sequence[str], limit: int, max_bytes: int) -> list[Envelope]:
+        """The oldest envelopes that the uplink has not settled, of the first of these lanes that has any, all of one epoch.
+
+        Raises OSError.
+        """
+
+    async def settled(self, uplink: str, lane: str, count: int) -> list[Envelope]:
+        """The last envelopes of a lane that the uplink has settled, in order. Raises OSError."""
 
     async def settle(self, uplink: str, lane: str, epoch: str, receipt: Receipt) -> None:
         """Take note of a receipt for envelopes of one epoch."""
@@ -69,18 +77,26 @@ class Count:
 
     def __init__(self) -> None:
         self.value = 0
-        self._changed = asyncio.Event()
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
     def add(self) -> None:
         """One more. Called on the event loop's thread."""
         self.value += 1
-        self._changed.set()
-        self._changed = asyncio.Event()
+        waiting, self._waiting = self._waiting, []
+        for value, reached in waiting:
+            if self.value <= value:
+                self._waiting.append((value, reached))
+            elif not reached.done():
+                reached.set_result(None)
 
-    async def beyond(self, value: int) -> None:
-        """Return once it is more than `value`."""
-        while self.value <= value:
-            await self._changed.wait()
+    def beyond(self, value: int) -> asyncio.Future[None]:
+        """Done once it is more than `value`, cancel it to wait no more."""
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.value > value:
+            reached.set_result(None)
+        else:
+            self._waiting = [(value, reached), *(each for each in self._waiting if not each[1].done())]
+        return reached
 
 
 class Arrivals:
@@ -187,10 +203,11 @@ async def forward(
     file back.
     """
     pauses = Pauses(plan.first_pause, plan.longest_pause, random)
-    first, hurried = True, False
+    first, hurried, reminded = True, False, False
     while True:
         heard, delivered, asked = (arrivals.alarms.value, arrivals.steps.value), link.delivered, 0.0
         try:
+            reminded = reminded or await _remind(uplink, outbox, plan)
             async with uplink:
                 first = False
                 await _deliver(uplink, outbox, arrivals, link, plan, stamp)
@@ -210,6 +227,15 @@ async def forward(
         hurried |= await _pause(pause, arrivals, heard, may_hurry=not hurried)
 
 
+async def _remind(uplink: Uplink, outbox: Outbox, plan: Plan) -> bool:
+    """Tell an uplink what it has delivered before the agent began, if it must know. Raises OSError."""
+    if isinstance(uplink, Recalling):
+        told = [await outbox.settled(uplink.name, lane, RECALLED) for lane in plan.lanes]
+        for settled in told:
+            uplink.recall(settled)
+    return True
+
+
 async def _deliver(
     uplink: Uplink, outbox: Outbox, arrivals: Arrivals, link: Link, plan: Plan, stamp: Callable[[], Stamp]
 ) -> NoReturn:
@@ -217,7 +243,7 @@ async def _deliver(
     while True:
         link.turn(LONGEST_BATCH)
         heard, alarms = arrivals.records.value, arrivals.alarms.value
-        batch = await _next(uplink.name, outbox, plan)
+        batch = await outbox.first(uplink.name, plan.lanes, plan.batch, plan.batch_bytes)
         if not batch:
             link.says(UP)
             await _idle(uplink, arrivals.records, heard, plan.look)
@@ -249,11 +275,13 @@ def _card_data_in(body: Body) -> bool:
         return False  # encrypted before it came here: its digits are chance
     if scrubbed(body)[1]:
         return True
+    if type(body) is Reading:  # most records are; what it says was just looked at
+        return _is_bad_name(body.machine) or _is_bad_name(body.point)
     waiting: list[Any] = [msgspec.to_builtins(body)]
     while waiting:
         each = waiting.pop()
         if isinstance(each, str):
-            if len(each) >= PAN_DIGITS.start and each not in _clean and _looks_bad(each):
+            if _is_bad_name(each):
                 return True
         elif isinstance(each, dict):
             waiting.extend(each)
@@ -263,8 +291,10 @@ def _card_data_in(body: Body) -> bool:
     return False
 
 
-def _looks_bad(text: str) -> bool:
+def _is_bad_name(text: str) -> bool:
     """Remembers what is in order, and only that: names of points and machines come again and again."""
+    if len(text) < PAN_DIGITS.start or text in _clean:
+        return False
     if looks_like_card_data(text):
         return True
     if len(_clean) < CLEAN and len(text) <= LONGEST_NAME:
@@ -272,24 +302,16 @@ def _looks_bad(text: str) -> bool:
     return False
 
 
-async def _next(name: str, outbox: Outbox, plan: Plan) -> list[Envelope]:
-    """The next batch: of the first lane that has anything."""
-    for lane in plan.lanes:
-        if batch := await outbox.read(name, lane, plan.batch, plan.batch_bytes):
-            return batch
-    return []
-
-
 async def _idle(uplink: Uplink, records: Count, heard: int, look: float) -> None:
     """Until something comes, or it is time to look. Raises Unreachable when the link is lost meanwhile."""
-    coming = asyncio.create_task(records.beyond(heard), name=f"{uplink.name}: records")
+    coming = records.beyond(heard)
     losing = asyncio.create_task(uplink.lost(), name=f"{uplink.name}: link")
     try:
         done, _ = await asyncio.wait((coming, losing), timeout=look, return_when=asyncio.FIRST_COMPLETED)
     finally:
         coming.cancel()
         losing.cancel()
-        await asyncio.gather(coming, losing, return_exceptions=True)
+        await asyncio.gather(losing, return_exceptions=True)
     if losing in done:
         raise Unreachable(losing.result())
 
@@ -297,13 +319,12 @@ async def _idle(uplink: Uplink, records: Count, heard: int, look: float) -> None
 async def _pause(seconds: float, arrivals: Arrivals, heard: tuple[int, int], *, may_hurry: bool) -> bool:
     """Wait before the next attempt. True when a fresh alarm has cut it short."""
     alarms, steps = heard
-    ends = [asyncio.create_task(arrivals.steps.beyond(steps))]
+    ends = [arrivals.steps.beyond(steps)]
     if may_hurry:
-        ends.append(asyncio.create_task(arrivals.alarms.beyond(alarms)))
+        ends.append(arrivals.alarms.beyond(alarms))
     try:
         done, _ = await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for end in ends:
             end.cancel()
-        await asyncio.gather(*ends, return_exceptions=True)
     return may_hurry and ends[-1] in done

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -52,7 +52,10 @@ class Manifest(msgspec.Struct, frozen=True):
 class Outbox(Protocol):
     """The store's writer, as a forward loop and this know it."""
 
-    async def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
+    async def first(self, uplink: str, lanes: Sequence[str], limit: int, max_bytes: int) -> list[Envelope]:
+        """As `agent.forward.Outbox`."""
+
+    async def settled(self, uplink: str, lane: str, count: int) -> list[Envelope]:
         """As `agent.forward.Outbox`."""
 
     async def settle(self, uplink: str, lane: str, epoch: str, receipt: Receipt) -> None:
@@ -71,15 +74,20 @@ class Outgoing:
         self._outbox, self._directory, self._gateway = outbox, directory, gateway
         self._stamp, self._told = stamp, told
 
-    async def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
-        """The next pieces, or what the store has in another lane."""
-        if lane != LANE:
-            return await self._outbox.read(uplink, lane, limit, max_bytes)
+    async def first(self, uplink: str, lanes: Sequence[str], limit: int, max_bytes: int) -> list[Envelope]:
+        """What the store has in its lanes; when nothing waits there, the next pieces."""
+        batch = await self._outbox.first(uplink, [lane for lane in lanes if lane != LANE], limit, max_bytes)
+        if batch or LANE not in lanes:
+            return batch
         found = await self._outbox.do(lambda: self._pieces(min(limit, max(1, max_bytes // PIECE))))
         if isinstance(found, str):
             self._told("damaged", found)
             return []
         return found
+
+    async def settled(self, uplink: str, lane: str, count: int) -> list[Envelope]:
+        """What the store remembers of its lanes; of pieces that were settled nothing is kept."""
+        return [] if lane == LANE else await self._outbox.settled(uplink, lane, count)
 
     async def settle(self, uplink: str, lane: str, epoch: str, receipt: Receipt) -> None:
         """Take note of a receipt; a file of which a piece is refused is given up."""

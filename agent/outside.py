@@ -7,28 +7,31 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agent import rooms
-from agent.control.desk import Desk, Keep
 from agent.errors import AgentError
 from agent.records import Body
-from agent.requests import Requests, Running
-from agent.view import View
+from agent.running import Running
 
 if TYPE_CHECKING:
+    from agent.control.desk import Desk, Keep
+    from agent.view import View
     from agent.web.server import Page
     from agent.web.settings import WebSettings
 
 
 class Outside:
-    """Of one running agent. Without the operator's keys there is no desk, and nothing is taken."""
+    """Of one running agent. Without the operator's keys there is no desk, nothing is taken, and nothing of it is loaded."""
 
     def __init__(self, running: Running, keep: Keep, keys: Mapping[str, Any]) -> None:
         self._running = running
-        self._requests = Requests(running, time.perf_counter)
         self._view: View | None = None
         self.desk: Desk | None = None
         if keys:
+            from agent.control.desk import Desk  # noqa: PLC0415
+            from agent.requests import Requests  # noqa: PLC0415
+
+            requests = Requests(running, time.perf_counter)
             gateway = running.settings().gateway.id
-            self.desk = Desk(gateway, keys, self._requests.by_name(), keep, running.now, self._audit)
+            self.desk = Desk(gateway, keys, requests.by_name(), keep, running.now, self._audit)
 
     def restore(self, journal: Mapping[str, Mapping[str, Any]]) -> None:
         """Answer what an earlier run was asked and did not answer."""
@@ -46,9 +49,11 @@ class Outside:
 
     async def page(self, settings: WebSettings) -> Page:
         """The technician's page, to be entered. Raises ConfigError."""
+        from agent.requests import Requests  # noqa: PLC0415
+        from agent.view import View  # noqa: PLC0415
         from agent.web.server import Page  # noqa: PLC0415  a gateway without the page never loads aiohttp
 
-        view = View(self._running, self._requests)
+        view = View(self._running, Requests(self._running, time.perf_counter))
         page = Page(settings, view)
         self._view = view
         await view.remember()

@@ -15,8 +15,6 @@ from typing import Any
 
 from agent import config
 from agent.config.settings import Settings, SourceSettings, UplinkSettings
-from agent.control.desk import answered as answers_in
-from agent.control.request import public_keys
 from agent.errors import AgentError, ConfigError
 from agent.pipeline import Pipeline, PipelineSettings
 from agent.sources import SOURCES, Context, Source
@@ -27,7 +25,7 @@ from agent.store.late import LateStore
 from agent.store.opening import STATE, open_durable, open_memory
 from agent.store.room import Bounds
 from agent.store.writer import NO_UPLINK
-from agent.uplinks import UPLINKS, Asked, Uplink
+from agent.uplinks import UPLINKS, Asked, Timed, Uplink
 from agent.uplinks.failover import Choice, FailOver
 
 log = logging.getLogger(__name__)
@@ -60,9 +58,11 @@ def uplink(
     gateway: str,
     report: Callable[[str, str], None],
     now: Callable[[], float],
+    wall: Callable[[], float],
     on_request: Callable[[bytes], None] | None,
 ) -> Uplink:
-    """An uplink, not connected yet, together with those that stand in for it. `report` is told which way carries.
+    """An uplink, not connected yet, together with those that stand in for it. `report` is told which way carries; `now` is a
+    monotonic clock, `wall` tells seconds since the epoch.
 
     `on_request` is given what the platform asks for, over whichever way; None: nothing is listened to.
     """
@@ -70,6 +70,8 @@ def uplink(
     for each in opened:
         if isinstance(each, Asked):
             each.on_request = on_request
+        if isinstance(each, Timed):
+            each.now = wall
     return opened[0] if len(opened) == 1 else FailOver(ways[0].name, opened, report, now, Choice(len(opened)))
 
 
@@ -163,11 +165,15 @@ def control_keys(settings: Settings) -> dict[str, Any]:
     """The operator's keys by their id; none where none are configured. Raises ConfigError."""
     if not settings.control.keys:
         return {}  # and the library for them is not loaded
+    from agent.control.request import public_keys  # noqa: PLC0415
+
     return {**public_keys(settings.control.keys)}
 
 
 def answered(settings: Settings) -> set[str]:
     """The requests whose answers are in the store."""
+    from agent.control.desk import answered as answers_in  # noqa: PLC0415
+
     try:
         return answers_in(envelope.body for envelope in history(settings.store.path, lanes=(ALARMS,)))
     except OSError:

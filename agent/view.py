@@ -12,7 +12,8 @@ import msgspec
 from agent.config.settings import MachineSettings
 from agent.control.commands import ServiceWindow
 from agent.records import Alarm, Body, Summary, Value
-from agent.requests import Requests, Running
+from agent.requests import Requests
+from agent.running import Running
 from agent.store import ALARMS, SUMMARIES
 from agent.store.history import Span, history
 

@@ -84,11 +84,12 @@ class NoteAcceptor:
     def _customers(self, rng: Random) -> Script:
         while True:
             yield rng.expovariate(self.habits.deposits_per_day / 86_400.0)
+            before = self.accepted
             for _ in range(rng.randint(*self.habits.notes)):
                 if not self._ready():
                     break
                 yield from self._note(rng)
-            if self.change is not None:
+            if self.change is not None and self.accepted > before:
                 self.change()
             if self.trouble or self.full:
                 yield from self._service(rng)

@@ -217,9 +217,10 @@ class Relay:
         await self._until(lambda: bool(self._held))
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            self._moved.clear()
-            await self._moved.wait()
+        async with asyncio.timeout(PATIENCE * 3):  # it never comes to that
+            while not condition():
+                self._moved.clear()
+                await self._moved.wait()
 
     def cut(self) -> None:
         """Break every connection."""

@@ -18,7 +18,7 @@ from agent.errors import EXIT_FAILED, EXIT_OK, AgentError, ModelRefused
 
 if TYPE_CHECKING:
     from agent.scoring.demand import DemandModel
-    from agent.scoring.learning import AnyModel
+    from agent.scoring.loading import AnyModel
     from agent.scoring.shelf import Row, Shelf
     from agent.stages.score import Score
 

@@ -162,8 +162,9 @@ def _port(settings: Any) -> str:
         if (where := getattr(settings, key, None)) is not None:
             line = getattr(settings, "line", "")
             return f"{where} ({line})" if line else str(where)
-    contacts = getattr(settings, "contacts", ())
-    return "pins " + ", ".join(str(contact.pin) for contact in contacts) if contacts else "-"
+    pins = ", ".join(str(each.pin) for each in getattr(settings, "wired", ()))
+    channels = ", ".join(str(each.channel) for each in getattr(settings, "loops", ()))
+    return "; ".join([f"pins {pins}"] * bool(pins) + [f"{getattr(settings, 'converter', '')} {channels}"] * bool(channels)) or "-"
 
 
 def _table(found: Sequence[Found]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import logging
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from agent.config.file import ConfigurationFile
 from agent.config.settings import Settings
 from agent.errors import ConfigError
 from agent.quiet import Quiet
+
+M_ARENA_MAX = -8  # malloc.h
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     """Load, wire, run."""
     file = ConfigurationFile(args.config, args.good)
     settings = _read(file, fall_back=args.fall_back)
+    _keep_memory_together()
     handler, quiet = journal.handler(), Quiet()
     handler.addFilter(journal.Scrub())
     handler.addFilter(quiet)
@@ -44,6 +48,15 @@ def run(args: argparse.Namespace) -> int:
     from agent.app import Agent
 
     return asyncio.run(Agent(settings, _clock(args), quiet, file).run())
+
+
+def _keep_memory_together() -> None:
+    """One heap for all threads, before there are any: they are few, take turns, and each of their own would keep what it had
+    freed (mallopt(3), M_ARENA_MAX). Other C libraries than glibc have no such call.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_ARENA_MAX, 1)
 
 
 def _read(file: ConfigurationFile, *, fall_back: bool) -> Settings:

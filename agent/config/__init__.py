@@ -146,10 +146,8 @@ class _Configuration(Document):
                 self.note(f"{path}[{index}].{key}", f"{name!r} is taken by another; names are given once")
 
     def _check_ports(self, sources: Sequence[SourceSettings], index: int) -> None:
-        for key, other, wrong in conflicts(sources, index):
+        for key, other, wrong, remedy in conflicts(sources, index):
             line = self.line_of(f"sources[{other}].{key}")
-            only = "a port has one owner; only devices that are asked share one"
-            remedy = only if wrong.endswith("by") else "on one port all have the same"
             self.note(f"sources[{index}].{key}", f"{wrong} source {sources[other].name} (line {line}); {remedy}")
 
     def _check_fallbacks(self, settings: Settings) -> None:

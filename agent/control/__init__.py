@@ -6,3 +6,7 @@ A request is refused unless the operator's key has signed it, it names this gate
 for something on the allow-list (`commands`). Nothing on that list moves cash, runs a shell or takes a path. docs/control.md
 tells the token byte by byte.
 """
+
+from __future__ import annotations
+
+TABLE = "control"  # of the store's notes: the journal of requests

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
+from agent.control import TABLE
 from agent.control.commands import COMMANDS, Command, Done, arguments_of
 from agent.control.request import Request, RequestRefused, open_request
 from agent.errors import AgentError, StoreUnavailable
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TABLE = "control"
 WATERMARK = "watermark"  # of the journal: everything that ended before it is late, whatever the clock says
 SINCE = "since"  # of the journal: it was lost then, and what was asked before may have run already
 LONGEST = 7 * 86_400.0  # s that a request may be good for: so long its id is remembered

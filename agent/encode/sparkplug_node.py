@@ -25,6 +25,11 @@ Told: TypeAlias = dict[str | None, list[Metric]]
 """Metrics by device; those of the node itself under None."""
 
 
+def is_birth(topic: str) -> bool:
+    """Whether a topic is that of an NBIRTH or a DBIRTH, which all data after it rest on."""
+    return topic.split("/")[2].endswith("BIRTH")
+
+
 class Node:
     """One edge node over all its connections. It learns what a device has from what is told of it."""
 

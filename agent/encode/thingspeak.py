@@ -34,10 +34,14 @@ class Update(NamedTuple):
     at: int  # s since the epoch
     said: Mapping[str, str]  # field1 to field8, status
 
+    @property
+    def created(self) -> str:
+        """When it was, as an entry has it."""
+        return datetime.fromtimestamp(self.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
     def payload(self) -> bytes:
         """As it is published."""
-        created = datetime.fromtimestamp(self.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return urlencode({**self.said, "created_at": created}).encode()
+        return urlencode({**self.said, "created_at": self.created}).encode()
 
     def together_with(self, other: Update) -> Update | None:
         """Both in one; None when they are of two channels or seconds, or say one thing twice."""

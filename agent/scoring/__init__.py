@@ -20,7 +20,7 @@ from agent.scoring import onnx_file, trust
 
 if TYPE_CHECKING:  # the runtime is loaded only once a child has survived it
     from agent.scoring.demand import DemandModel
-    from agent.scoring.learning import AnyModel
+    from agent.scoring.loading import AnyModel
 
 __all__ = ["prove", "prove_demand"]
 
@@ -50,7 +50,7 @@ async def prove(
     what it should be, `slow` when it takes too long, `broken` when it cannot be run.
     """
     data, found = await _survived(path, sha256, budget, keys, ("--of-table",) if of_table else ())
-    from agent.scoring.learning import load_any  # noqa: PLC0415
+    from agent.scoring.loading import load_any  # noqa: PLC0415
 
     return await asyncio.to_thread(load_any, path, data, found, budget, perf_counter, of_table=of_table)
 

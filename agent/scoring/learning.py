@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from agent.errors import ModelRefused
 from agent.scoring.baseline import LEAST_ROWS, MOST_FEATURES, Arrays, Baseline, Pace
 from agent.scoring.card import TOLERANCE, Card
-from agent.scoring.session import CONTRIBUTIONS, INPUT, OUTPUT, Loaded, LoadedModel, checked, opened
+from agent.scoring.session import CONTRIBUTIONS, INPUT, OUTPUT, Loaded
 from agent.scoring.watch import Watch
 
 INPUTS = (INPUT, "step", "season", "period", "gain", "precision", "pace", "state", "trace")
@@ -73,19 +73,8 @@ class LearningModel(Loaded):
         return scores
 
 
-AnyModel: TypeAlias = LoadedModel | LearningModel
-
-
-def load_any(
-    path: Path, data: bytes, sha256: str, budget: float, perf_counter: Callable[[], float], *, of_table: bool = False
-) -> AnyModel:
-    """Load a model file of either kind and check it against its card. `of_table`: its features may be columns of a table, which
-    no pipeline makes. Raises ModelRefused."""
-    session, card = opened(path, data)
-    if not card.learns and of_table and card.columns:
-        return checked(path, session, card, sha256, budget, perf_counter, parsed=())
-    if not card.learns:
-        return checked(path, session, card, sha256, budget, perf_counter)
+def agreed(path: Path, session: Any, card: Card, sha256: str, budget: float, perf_counter: Callable[[], float]) -> LearningModel:
+    """A session that was opened, as a model that agrees with its card. Raises ModelRefused."""
     _check_shape(path, session, card)
     model = LearningModel(session, card, sha256, budget, perf_counter)
     try:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, cast
 from agent.errors import ModelRefused
 from agent.records import Value
 from agent.scoring import prove
-from agent.scoring.baseline import LEAST_ROWS, MOST_FEATURES
 from agent.scoring.card import MOST_ROWS, Card
 from agent.scoring.drift import Drift
 from agent.scoring.shelf import Copy, Shelf
@@ -26,7 +25,8 @@ from agent.stages.features import parse
 from agent.stages.score import Score, Scoring
 
 if TYPE_CHECKING:
-    from agent.scoring.learning import AnyModel, LearningModel
+    from agent.scoring.learning import LearningModel
+    from agent.scoring.loading import AnyModel
     from agent.scoring.session import LoadedModel
     from agent.scoring.watch import Watch
 
@@ -268,6 +268,8 @@ def _check_wanted(wanted: Wanted, card: Card) -> None:
                 f"models.{wanted.name}: features and window are for a model that learns at the machine; this does not"
             )
         return
+    from agent.scoring.baseline import LEAST_ROWS, MOST_FEATURES  # noqa: PLC0415  as in agent.scoring.loading
+
     if len(wanted.features) > MOST_FEATURES:
         raise ModelRefused(f"models.{wanted.name}.features: {len(wanted.features)}; a baseline is of {MOST_FEATURES} at most")
     if (rows := _rows(wanted, card)) < LEAST_ROWS or rows > MOST_ROWS:

@@ -76,7 +76,7 @@ def _prove(args: argparse.Namespace, data: bytes) -> None:
 
 def _scores(args: argparse.Namespace, data: bytes) -> Callable[[], object]:
     """What asks it for one score."""
-    from agent.scoring.learning import load_any  # noqa: PLC0415  nothing looks into a file that nobody vouches for
+    from agent.scoring.loading import load_any  # noqa: PLC0415  nothing looks into a file that nobody vouches for
 
     model = load_any(args.file, data, trust.sha256(data), args.budget, time.perf_counter, of_table=args.of_table)
     return partial(model.run, model.card.golden.inputs[0])

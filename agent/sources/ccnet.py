@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from agent.records import Reading
 from agent.sources import Context
 from agent.sources.acceptor import Acceptor, AcceptorSettings, Condition, Wires
+from agent.sources.exchange import spoken
 from agent.sources.tap import Side, TapSource
 from agent.wire import ccnet
 from agent.wire.ccnet import Command, Frame, State
@@ -38,6 +39,7 @@ ESCROW = {State.ESCROW, State.HOLDING}
 ANSWERS = frozenset(map(int, State)) - frozenset(map(int, Command))
 QUESTIONS = frozenset(map(int, Command)) - frozenset(map(int, State)) - {Command.ACK, Command.NAK}
 """Codes that only one of the two has. 41 is told by turn, and counts once two answers say the same."""
+IDENTIFICATION, NAMES = 33, 26  # bytes behind the first: part number 15, serial number 12, asset number 7
 LONGEST_STATE = 1  # bytes of data behind a state; what is longer is an answer of bare data: identification, table of notes
 
 
@@ -46,6 +48,7 @@ class Validator:
 
     def __init__(self, context: Context, settings: Settings) -> None:
         self.frames = 0
+        self.identity = ""  # as its controller has asked for it
         self._unknown = 0
         self._acceptor = Acceptor(context, settings.unit)
         self._joined = settings.joined
@@ -70,6 +73,8 @@ class Validator:
 
     def _answer(self, frame: Frame, at: float, mono: float) -> list[Reading]:
         self.frames += 1
+        if len(frame.data) == IDENTIFICATION:
+            self.identity = spoken(bytes((frame.code,)) + frame.data[:NAMES])
         if frame.code in (Command.ACK, Command.NAK) or len(frame.data) > LONGEST_STATE:
             return []
         before, self._last = self._last, frame

@@ -79,6 +79,11 @@ class Settings(TapSettings):
         return {f"{service}.device": AWAY[word]} if word in AWAY else {}
 
 
+def named(answers: Mapping[int, bytes]) -> str:
+    """Who a device says it is: maker, product, software."""
+    return " ".join(filter(None, (spoken(answers.get(header, b"")) for header in NAMES)))
+
+
 class Asking:
     """A device that is asked. See `Polled`."""
 
@@ -114,12 +119,12 @@ class Asking:
                 return {}
         if not self._introduced:
             self._introduced = True
-            names = []
+            names: dict[int, bytes] = {}
             for header in NAMES:
                 frame = yield self._request(header, None)
                 if isinstance(frame, Frame):
-                    names.append(spoken(frame.data))
-            self.identity = " ".join(filter(None, names))
+                    names[header] = frame.data
+            self.identity = named(names)
         return self._says.said(answers)
 
     def _request(self, header: int, size: int | None) -> Request:
@@ -142,8 +147,14 @@ class Listening:
         self._sizes = {each.header: each.size for each in self._says.asked}
         self._decoders: dict[Side, Decoder] = {side: Decoder(settings.check) for side in ("device", "host")}
         self._asked: int | None = None  # the header of the last request to our device
+        self._names: dict[int, bytes] = {}
         self._unanswered = False  # our device was asked, and has not answered since
         self._last: dict[Side, float] = dict.fromkeys(self._decoders, -inf)
+
+    @property
+    def identity(self) -> str:
+        """Who it says it is, as far as its master has asked."""
+        return named(self._names)
 
     def begin(self) -> None:
         """Half a frame is over, and so is a request whose answer is still to come."""
@@ -171,6 +182,8 @@ class Listening:
                 continue
             self.frames += 1
             self._unanswered = False
+            if header in NAMES and frame.header == cctalk.ACK:
+                self._names[header] = frame.data
             if header in self._sizes and frame.header == cctalk.ACK and self._sizes[header] in (None, len(frame.data)):
                 readings += self._values.news(self._says.said({header: frame.data}), at, mono)
         return readings

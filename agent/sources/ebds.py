@@ -65,12 +65,17 @@ class Validator:
         self._forget()
 
     def _forget(self) -> None:
-        self._ack: int | None = None
+        self._last: Frame | None = None
         self._model: bytes | None = None
         self._named: bytes | None = None  # the model that the last reply named
         self._lasting: Reply | None = None  # of the last reply
         self._counting: Reply | None = None  # what was said twice
         self._note = False  # a note is inside
+
+    @property
+    def identity(self) -> str:
+        """The model and the revision that each of its replies names."""
+        return f"model {self._model[0]:02X}, revision {self._model[1]:02X}" if self._model else ""
 
     def begin(self) -> None:
         """A new life of the line."""
@@ -93,7 +98,7 @@ class Validator:
         if not self._makes_sense(frame, flags):
             return []
         self.frames += 1
-        repeated, self._ack = frame.ack == self._ack, frame.ack
+        repeated, self._last = frame == self._last, frame  # one that was lost between leaves the ack bit as it was
         readings: list[Reading] = []
         before, self._lasting = self._lasting, flags & LASTING
         if before is not None:

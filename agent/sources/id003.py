@@ -9,6 +9,7 @@ from typing import Literal
 from agent.records import Reading
 from agent.sources import Context
 from agent.sources.acceptor import Acceptor, AcceptorSettings, Condition, Wires
+from agent.sources.exchange import spoken
 from agent.sources.ports import Parity
 from agent.sources.tap import Side, TapSource
 from agent.wire import id003
@@ -51,16 +52,18 @@ class Validator:
 
     def __init__(self, context: Context, settings: Settings) -> None:
         self.frames = 0
+        self.identity = ""  # as its controller has asked for it
         self._unknown = 0
         self._acceptor = Acceptor(context, settings.unit)
         self._joined = settings.joined
         self._wires = Wires(id003.decoder(), _speaker if settings.joined else None)
         self._last: Frame | None = None
+        self._status: Status | None = None  # the last that was told
 
     def begin(self) -> None:
         """A new life of the line."""
         self._wires.begin()
-        self._last = None
+        self._last = self._status = None
 
     def hear(self, side: Side, chunk: bytes, at: float, mono: float) -> Sequence[Reading]:
         """What the acceptor says."""
@@ -78,16 +81,18 @@ class Validator:
         before, self._last = self._last, frame
         if frame.code not in _STATUS or frame.code in NO_STATUS:
             self._unknown += frame.code not in _KNOWN
+            if frame.code == id003.Command.VERSION and frame.data:
+                self.identity = spoken(frame.data)
             return []
         status = Status(frame.code)
         if self._joined and status not in ANSWERS and frame != before:
             return []  # an order of the controller has the same code: that a turn was missed shows at the next answer
         condition = CONDITIONS.get(status, Condition.WORKING)
         readings = self._acceptor.is_now(frozenset({condition}), at, mono, status in ESCROW)
-        code = before.code if before is not None else None
-        if status in CREDITS and code not in (Status.VEND_VALID, status):
+        last, self._status = self._status, status
+        if status in CREDITS and last not in (Status.VEND_VALID, status):
             readings += self._acceptor.accepted(at, mono)
-        elif status is Status.REJECTING and code != status:
+        elif status is Status.REJECTING and last is not status:
             readings += self._acceptor.rejected(at, mono)
         return readings
 

@@ -72,6 +72,7 @@ class Dispenser:
 
     def __init__(self, settings: Settings) -> None:
         self.model = {"auto": None, "lcdm-1000": 1000, "lcdm-2000": 2000}[settings.model]
+        self.identity = ""  # as its ROM version tells
         self._upper, self._lower, self._reject = (f"storage.{name}" for name in (settings.upper, settings.lower, settings.reject))
         self._counts: Counter[str] = Counter()
         self._pickups = {self._upper: 0, self._lower: 0}
@@ -82,7 +83,8 @@ class Dispenser:
     def said(self, response: Response, mono: float) -> dict[str, Value] | None:
         """What a response tells; None when it breaks its own form."""
         if response.command == lcdm.ROM:
-            self.model = lcdm.model_of(response.data) or self.model
+            if (model := lcdm.model_of(response.data)) is not None:
+                self.model, self.identity = model, f"Puloon LCDM-{model}, ROM {spoken(response.data[:4])}"
             return {}
         if response.command == lcdm.STATUS:
             found = lcdm.status(response.data, self.model)
@@ -181,10 +183,14 @@ class Asking:
     """A dispenser that is asked. See `Polled`."""
 
     def __init__(self, settings: Settings) -> None:
-        self.identity = ""
         self._settings = settings
         self._dispenser = Dispenser(settings)
         self._twice = Twice()
+
+    @property
+    def identity(self) -> str:
+        """Model and ROM version."""
+        return self._dispenser.identity
 
     @property
     def every(self) -> float:
@@ -203,8 +209,6 @@ class Asking:
                 return {}
             yield Request(lcdm.ACKNOWLEDGE, None)
             self._dispenser.said(rom, 0.0)
-            if lcdm.model_of(rom.data) is not None:
-                self.identity = f"Puloon LCDM-{self._dispenser.model}, ROM {spoken(rom.data[:4])}"
         answer = yield Request(lcdm.ASK_STATUS, lcdm.reader(lcdm.STATUS), WITHIN)
         if not isinstance(answer, Response):
             return {}
@@ -230,6 +234,11 @@ class Listening:
         self._unanswered = False  # the PC has said something since the last response
         self._twice = Twice()  # for states, which come again and again; what a dispense tells comes once
         self._counts: Counter[str] = Counter()
+
+    @property
+    def identity(self) -> str:
+        """Model and ROM version, once the PC has asked for them."""
+        return self._dispenser.identity
 
     def begin(self) -> None:
         """Half a response is over."""

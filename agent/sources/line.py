@@ -58,7 +58,8 @@ class Port:
         self._nap: asyncio.TimerHandle | None = None  # until the line is looked at again
         self._lost: LineLost | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._loop.add_reader(descriptor, self._readable)
+        self._watched = False
+        self._watch(watch=True)
 
     async def read(self, patience: float) -> bytes:
         """All that has arrived; empty when nothing does for `patience` seconds. Raises LineLost once the port is gone."""
@@ -85,7 +86,7 @@ class Port:
     def _watch_again(self) -> None:
         """The driver has taken what waited for it."""
         if self._waiting > READ_LIMIT and self._lost is None:
-            self._loop.add_reader(self._descriptor, self._readable)
+            self._watch(watch=True)
         self._waiting = 0
 
     def _wake(self) -> None:
@@ -96,6 +97,7 @@ class Port:
         try:
             data = os.read(self._descriptor, CHUNK)
         except BlockingIOError:
+            self._watch(watch=True)
             return
         except OSError as error:
             self._lose(error.strerror or str(error))
@@ -113,10 +115,20 @@ class Port:
             self._waiting += len(data)
         self._wake()
         if self._waiting > READ_LIMIT:
-            self._loop.remove_reader(self._descriptor)
+            self._watch(watch=False)
         elif len(data) < SMALL:
+            self._watch(watch=False)
+            self._nap = self._loop.call_later(MOMENT, self._readable)
+        else:
+            self._watch(watch=True)
+
+    def _watch(self, *, watch: bool) -> None:
+        """Be called when something comes, or not. A line that says little at a time is looked at now and then, without that."""
+        if watch and not self._watched:
+            self._loop.add_reader(self._descriptor, self._readable)
+        elif self._watched and not watch:
             self._loop.remove_reader(self._descriptor)
-            self._nap = self._loop.call_later(MOMENT, self._loop.add_reader, self._descriptor, self._readable)
+        self._watched = watch
 
     def write(self, data: bytes) -> bool:
         """Send bytes as soon as the line takes them; False when it is gone or has not taken those before. Never waits."""
@@ -163,7 +175,7 @@ class Port:
     def _unwatch(self) -> None:
         if self._nap is not None:
             self._nap.cancel()
-        self._loop.remove_reader(self._descriptor)
+        self._watch(watch=False)
         self._loop.remove_writer(self._descriptor)
 
     async def settle(self) -> None:

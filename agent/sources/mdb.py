@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from agent.records import Reading, Value
 from agent.settings import Duration
@@ -25,6 +26,8 @@ QUIET = frozenset({
     "JUSTRESET", "BUSY", "DISABLED", "INVESCROW", "ESCROWREQ", "PAYOUTBUSY", "NOCREDIT", "DOUBLECOIN", "FILLEDKEY", "BILLWAIT",
 })  # fmt: skip
 AWAY = {"missing": "noDevice"}
+Told: TypeAlias = tuple[int, bool]
+"""Notes in the cashbox, and whether it is full."""
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +54,8 @@ class Bus:
         self.names: dict[str, str] = {}  # who the devices say they are
         self._box = f"storage.{cashbox}"
         self._accepted = self._rejected = 0
-        self._notes: int | None = None  # that the cashbox must hold now
+        self._counted: Told | None = None  # what the cashbox must hold now, by what counted before
+        self._held: Told | None = None  # and by a level that nobody expected
         self._twice: dict[str, Twice] = {}
         self._hoppers: dict[str, dict[str, int]] = {"CH1": {}, "CH2": {}}
 
@@ -86,7 +90,7 @@ class Bus:
         if (trouble := self._trouble(device, word)) is not None:
             return trouble
         if word == "CBOXOUT" and device == "BV":
-            self._notes = None
+            self._counted = self._held = None
             return {f"{self._box}.status": "missing", f"{self._box}.replenishmentStatus": None}
         if word == "BILLREMOVED":
             return {f"{service}.intermediateStacker": "empty"}
@@ -114,7 +118,8 @@ class Bus:
     def _bill(self, route: str) -> dict[str, Value] | None:
         if route in ("STACKER", "RECYCLER"):
             self._accepted += 1
-            self._notes = None if self._notes is None else self._notes + (route == "STACKER")
+            if route == "STACKER":
+                self._counted, self._held = (told and (told[0] + 1, told[1]) for told in (self._counted, self._held))
             return {
                 "cashAcceptor.accepted": self._accepted,
                 "cashAcceptor.intermediateStacker": "empty",
@@ -130,11 +135,17 @@ class Bus:
         return {} if route in ("RECMANUAL", "DISPMANUAL", "REC2CB") else None
 
     def _stacker(self, fields: Sequence[str]) -> dict[str, Value] | None:
-        level = self._level(self._box, fields[0], fields[1], self._notes)
-        if level:
-            self._notes = int(fields[0])
-            level[f"{self._box}.status"] = "ok"
-        return level
+        """Notes come one by one, and each is told: a level that does not fit counts once the next one fits it."""
+        number, filled = _count(fields[0]), _is_full(fields[1])
+        if number is None or filled is None:
+            return None
+        told = (number, filled)
+        if told not in (self._counted, self._held):
+            self._held = told
+            return {}
+        self._counted, self._held = told, None
+        word = "full" if filled else "ok"
+        return {f"{self._box}.count": number, f"{self._box}.replenishmentStatus": word, f"{self._box}.status": "ok"}
 
     def _tube(self, topic: str, fields: Sequence[str]) -> dict[str, Value] | None:
         if topic != "TUBE":
@@ -152,18 +163,14 @@ class Bus:
         held[fields[0]] = count
         return self._level(f"storage.unitHopper{device[2]}", str(sum(held.values())), fields[2])
 
-    def _level(self, unit: str, count: str, full: str, expected: int | None = None) -> dict[str, Value] | None:
-        """A count and its word. There is no check on the line: what is not expected counts once it was said twice."""
+    def _level(self, unit: str, count: str, full: str) -> dict[str, Value] | None:
+        """A count and its word. There is no check on the line: a change counts once it was said twice."""
         number, filled = _count(count), _is_full(full)
         if number is None or filled is None:
             return None
-        word = "full" if filled else "empty" if number == 0 and "Cashbox" not in unit else "ok"
+        word = "full" if filled else "empty" if number == 0 else "ok"
         values: dict[str, Value] = {f"{unit}.count": number, f"{unit}.replenishmentStatus": word}
-        twice = self._twice.setdefault(unit, Twice())
-        if number == expected and not filled:
-            twice.known(values)
-            return values
-        passed = twice.passed(values)
+        passed = self._twice.setdefault(unit, Twice()).passed(values)
         return passed if len(passed) == len(values) else {}
 
 

@@ -147,6 +147,8 @@ class Pins:
                 device = getattr(gpiozero, converter.upper())(channel=channel, pin_factory=self._factory)
         except SPISoftwareFallback as error:
             raise LineLost(f"the {converter} needs the SPI bus ({error}): {SPI_ON}", "broken") from error
+        except GPIOPinInUse as error:
+            raise LineLost(f"the SPI bus of the {converter} is in use ({error}): free its pins", "busy") from error
         except self._errors as error:
             raise LineLost(f"channel {channel} ({loop.point}) of the {converter} cannot be opened: {error}", "broken") from error
         self._converters.append(device)

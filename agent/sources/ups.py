@@ -40,8 +40,8 @@ TOLERANCE = {
 }
 AWAY = {"silent": "powerOff", "missing": "noDevice"}
 OUTPUT_OFF = ("S", "D")  # modes: standby, shutdown
-BATTERY_WARNINGS = frozenset({0, 6})  # disconnected, overcharged
-OTHER_WARNINGS = frozenset({2, 8, 9, 10, 12, 13})  # site fault, overload, fan, emergency off, too hot, charger
+BATTERY_WARNINGS = frozenset({0, 6, 37, 55})  # disconnected, overcharged, a cell overcharged, to be replaced
+OTHER_WARNINGS = frozenset({2, 8, 9, 10, 11, 12, 13, 61})  # site, overload, fan, emergency off, no start, hot, charger, EEPROM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,15 +144,17 @@ class Ups:
             f"{power}.batteryRuntime_s": battery.runtime_s if battery else None,
         }
         values: dict[str, Value] = {name: value for name, value in volts.items() if value is not None}  # else it has none
-        off = status.shutdown or (status.output_v or 0.0) < OUTPUT_LEAST
+        known = status.shutdown or status.output_v is not None
+        off = known and (status.shutdown or (status.output_v or 0.0) < OUTPUT_LEAST)
         values |= {
             f"{power}.device": "hardwareError" if status.failed else "online",
             f"{power}.powerInStatus": "noPower" if status.utility_fail else "powering",
-            f"{power}.powerOutStatus": "noPower" if off else "powering",
             f"{power}.batteryStatus": _battery_status(status, battery),
             "auxiliaries.UPS.low": "true" if status.battery_low else "false",
             "auxiliaries.UPS.powering": "true" if status.utility_fail and not off else "false",
         }
+        if known:
+            values[f"{power}.powerOutStatus"] = "noPower" if off else "powering"
         if status.utility_fail:
             values[f"{power}.batteryChargingStatus"] = "notCharging" if off else "discharging"
         elif battery is not None:

@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import inf, isfinite
-from statistics import median
 
 import msgspec
 
@@ -247,8 +246,8 @@ _EXPECTED = "expected"  # stands for a value that was not heard yet; no point ha
 def _is_spike(recent: deque[float], value: float, deviations: float) -> bool:
     spike = False
     if len(recent) == SPIKE_WINDOW:
-        middle = median(recent)
-        spread = MAD_TO_DEVIATION * median(abs(each - middle) for each in recent)
+        middle = sorted(recent)[SPIKE_WINDOW // 2]
+        spread = MAD_TO_DEVIATION * sorted(abs(each - middle) for each in recent)[SPIKE_WINDOW // 2]
         spike = abs(value - middle) > deviations * max(spread, SPIKE_FLOOR * abs(middle), 1e-9)
     recent.append(value)
     return spike

@@ -87,6 +87,9 @@ class Store(Protocol):
         About `max_bytes` encoded, but at least one.
         """
 
+    def settled(self, uplink: str, lane: str, count: int) -> list[Envelope]:
+        """The last envelopes before those that `read` gives, `count` at most, in order: as far as they are still kept."""
+
     def settle(self, uplink: str, lane: str, receipt: Receipt) -> None:
         """Take note of a receipt. What it rejects moves to the lane `dead`; what it does not name will be read again."""
 

@@ -8,6 +8,7 @@ Invariants
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
@@ -162,6 +163,12 @@ class LaneStore:
                 self.losses.add(lane, position, position, UNREADABLE)
                 cursor.settle((position,))
         return envelopes
+
+    def settled(self, uplink: str, lane: str, count: int) -> list[Envelope]:
+        held, floor = self._lanes[lane], self._cursors.of(uplink, lane).floor
+        with contextlib.suppress(msgspec.DecodeError):
+            return [decode(record) for _, record in read(held, max(held.first, floor - count), floor, count, sys.maxsize)]
+        return []
 
     def settle(self, uplink: str, lane: str, receipt: Receipt) -> None:
         cursor, stop = self._cursors.of(uplink, lane), self._lanes[lane].next

@@ -75,6 +75,9 @@ class LateStore:
     def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
         return self._known.read(uplink, lane, limit, max_bytes) if self._known else []
 
+    def settled(self, uplink: str, lane: str, count: int) -> list[Envelope]:
+        return self._known.settled(uplink, lane, count) if self._known else []
+
     def settle(self, uplink: str, lane: str, receipt: Receipt) -> None:
         if self._before is not None and receipt.rejected:
             raise OSError(errno.EIO, "the disk cannot take what was rejected")

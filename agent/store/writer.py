@@ -114,6 +114,7 @@ class Writer:
         self._hurry = False
         self.health = Health(turned=monotonic())
         self._queue: queue.SimpleQueue[_Put | _Job | _Wake | _Stop] = queue.SimpleQueue()
+        self._bell = threading.Event()  # rung when what was queued cannot wait for the end of the commit interval
         self._given, self._taken = 0, 0  # records, counted by the loop and by the thread
         self._dropped: Counter[str] = Counter()  # records by lane that were not even queued
         self._dropping = threading.Lock()
@@ -135,7 +136,7 @@ class Writer:
 
     async def __aexit__(self, *_: object) -> None:
         """Commit what waits, close both stores, end the thread."""
-        self._queue.put(_Stop())
+        self._give(_Stop())
         await asyncio.to_thread(self._thread.join)
         if self.crashed.done() and not self.crashed.cancelled():
             self.crashed.exception()  # whoever cares has asked by now
@@ -150,7 +151,7 @@ class Writer:
     @hurry.setter
     def hurry(self, hurry: bool) -> None:
         self._hurry = hurry
-        self._queue.put(_Wake())
+        self._give(_Wake())
 
     def put(self, bodies: Sequence[Body], changes: Changes, stamp: Stamp) -> asyncio.Future[None]:
         """Store records of any lanes, then notes. The future is done when all of it is on disk; that may take for ever.
@@ -166,8 +167,14 @@ class Writer:
             done.set_exception(StoreUnavailable("the disk hangs, and too many records wait for it"))
             return done
         self._given += len(bodies)
-        self._queue.put(_Put(bodies, changes, stamp, done))
+        self._give(_Put(bodies, changes, stamp, done), urgent=self._hurry or ALARMS in lanes or self._given - self._taken > BATCH)
         return done
+
+    def _give(self, item: _Put | _Job | _Wake | _Stop, *, urgent: bool = True) -> None:
+        """Queue something for the thread. Each time that it wakes it takes the loop's turn, so it is not woken without need."""
+        self._queue.put(item)
+        if urgent:
+            self._bell.set()
 
     def _scrubbed(self, bodies: Sequence[Body]) -> Sequence[Body]:
         """The second lock: what looks like card data reaches no disk, not even in a record of our own making."""
@@ -181,11 +188,23 @@ class Writer:
 
     async def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
         """The next envelopes for an uplink, all of one epoch: what is only in memory first. Raises StoreUnavailable."""
+        return await self.first(uplink, (lane,), limit, max_bytes)
+
+    async def first(self, uplink: str, lanes: Sequence[str], limit: int, max_bytes: int) -> list[Envelope]:
+        """`read` of the first of these lanes that has anything: what an uplink asks for, a thread's turn for all of them."""
 
         def work() -> list[Envelope]:
-            return self._shelter.read(uplink, lane, limit, max_bytes) or self._disk.read(uplink, lane, limit, max_bytes)
+            reads = (
+                self._shelter.read(uplink, lane, limit, max_bytes) or self._disk.read(uplink, lane, limit, max_bytes)
+                for lane in lanes
+            )
+            return next(filter(None, reads), [])
 
         return await self._call(work)
+
+    async def settled(self, uplink: str, lane: str, count: int) -> list[Envelope]:
+        """The last envelopes on the disk that an uplink has settled, in order. Raises StoreUnavailable."""
+        return await self._call(partial(self._disk.settled, uplink, lane, count))
 
     async def settle(self, uplink: str, lane: str, epoch: str, receipt: Receipt) -> None:
         """Take note of a receipt for envelopes of one epoch.
@@ -233,7 +252,7 @@ class Writer:
 
     async def _call(self, work: Callable[[], T]) -> T:
         done: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Job(work, done))
+        self._give(_Job(work, done))
         return await done
 
     # On the thread ------------------------------------------------------------------------------------------------------
@@ -268,10 +287,14 @@ class Writer:
         deadline, records = float("inf"), 0
         while records < BATCH:
             try:
-                wait = deadline - self._monotonic()
-                item = self._queue.get(timeout=None if wait == float("inf") else max(0.0, wait))
+                item = self._queue.get(block=not batch)
             except queue.Empty:
-                return True
+                wait = deadline - self._monotonic()
+                if wait <= 0.0:
+                    return True
+                self._bell.wait(wait)
+                self._bell.clear()
+                continue
             match item:
                 case _Stop():
                     return False

@@ -56,6 +56,22 @@ class Asked(Protocol):
     """Given each request, on the event loop, as often as the link brings it; set before the uplink is entered."""
 
 
+@runtime_checkable
+class Timed(Protocol):
+    """An uplink that says when its messages were sent."""
+
+    now: Callable[[], float]
+    """Seconds since the epoch; set before the uplink is entered."""
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """An uplink whose next message depends on what it has delivered: it must not forget that when the agent ends."""
+
+    def recall(self, settled: Sequence[Envelope]) -> None:
+        """The last envelopes of a lane that were settled, in order. Called once for each lane, before it is entered first."""
+
+
 UPLINKS = {
     "mqtt": "agent.uplinks.mqtt",
     "coap": "agent.uplinks.coap",

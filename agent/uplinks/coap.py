@@ -194,6 +194,8 @@ class CoapUplink:
             self._fit_blocks(went_well=0, long=len(payload) > 16 << self._exponent or session.blocks > before)
             raise
         self._fit_blocks(session.blocks - before)
+        if answer.size is not None and answer.code == "4.13":  # RFC 7959, 2.9.3
+            self._portions.at_most(answer.size)
         return verdict(answer, "/" + "/".join(path))
 
     def _fit_blocks(self, went_well: int, *, long: bool = False) -> None:

@@ -10,11 +10,12 @@ from agent.uplinks.portions import Outcome, Verdict
 
 
 class Answer(NamedTuple):
-    """A response. `code` as in "2.04"; `max_age` in seconds, None when the platform gave none."""
+    """A response. `code` as in "2.04"; `max_age` in seconds and `size`, the bytes that 4.13 would take: None where not given."""
 
     code: str
     text: str = ""
     max_age: float | None = None
+    size: int | None = None
 
 
 # Permanent, and about what the message holds: sent again in halves until the envelope is found.

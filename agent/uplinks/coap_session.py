@@ -19,6 +19,7 @@ import aiocoap.error
 from aiocoap.message import UndecidedRemote
 
 from agent.errors import Unreachable
+from agent.uplinks import Refused
 from agent.uplinks.coap_codes import Answer
 from agent.uplinks.coap_tls import Connection, open_connection
 from agent.uplinks.dial import Address
@@ -205,6 +206,9 @@ class Session:
         except TimeoutError:
             raise self._fail(f"no answer within {self._ack_timeout:g} s") from None
         except aiocoap.error.Error as error:
+            if isinstance(error.__cause__, ssl.SSLError):  # with TLS 1.3 a client certificate is judged after the handshake
+                self.failed = f"TLS: {error.__cause__.reason}; check `certificate` and `key`"
+                raise Refused(self.failed) from None
             raise self._fail(_reason(error)) from None
         self._remote = response.remote
         return response
@@ -216,15 +220,17 @@ class Session:
 
 def _answer(response: Any) -> Answer:
     text = response.payload[:TEXT].decode(errors="replace") if not response.code.is_successful() else ""
-    return Answer(response.code.dotted, " ".join(text.split()), response.opt.max_age)
+    return Answer(response.code.dotted, " ".join(text.split()), response.opt.max_age, response.opt.size1)
 
 
 def _reason(error: Exception) -> str:
     cause = error.__cause__
     if isinstance(cause, OSError):
-        return cause.strerror or str(cause)
+        return (cause.strerror or str(cause)).partition(" (")[0]
     if isinstance(error, aiocoap.error.MessageError):
         return "the platform answers with a reset"
+    if isinstance(error, aiocoap.error.NetworkError):
+        return GONE
     return str(error) or type(error).__name__
 
 

@@ -50,7 +50,7 @@ async def open_connection(context: Any, endpoint: Endpoint, tls: ssl.SSLContext,
             )
     except TimeoutError:
         sock.close()
-        raise Unreachable(f"{endpoint}: no answer to the TLS handshake within {limit:g} s") from None
+        raise Unreachable(f"{endpoint}: does TLS live on this port? No answer to the handshake within {limit:g} s") from None
     except OSError as error:
         raise handshake_failed(endpoint, error) from None
     clients[0]._pool[endpoint.host, endpoint.port] = connection  # noqa: SLF001  so that it is released with the context

@@ -84,7 +84,7 @@ async def connect(endpoint: Endpoint, tls: ssl.SSLContext | None, limit: float) 
         raise Unreachable(f"{endpoint}: {why}; check the address, the way there and the firewall")
     if tls is None:
         return sock
-    async with _limit(limit, f"{endpoint}: no answer to the TLS handshake; does TLS live on this port?"):
+    async with _limit(limit, f"{endpoint}: does TLS live on this port? No answer to the handshake"):
         return await _secure(sock, tls, endpoint)
 
 

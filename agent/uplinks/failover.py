@@ -14,7 +14,7 @@ from typing import Self
 
 from agent.errors import ConfigError, Unreachable
 from agent.records import Envelope, Receipt
-from agent.uplinks import Uplink
+from agent.uplinks import Recalling, Uplink
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,11 @@ class FailOver:
     @property
     def _way(self) -> Uplink:
         return self._ways[self._choice.current]
+
+    def recall(self, settled: Sequence[Envelope]) -> None:
+        for way in self._ways:
+            if isinstance(way, Recalling):
+                way.recall(settled)
 
     async def __aenter__(self) -> Self:
         errors: list[OSError | ConfigError] = []

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from agent.settings import Duration
-from agent.uplinks import mqtt_reasons
+from agent.uplinks import Refused, mqtt_reasons
 from agent.uplinks.dial import connect, upgrade
 from agent.uplinks.endpoint import Endpoint, Scheme, parse, secret, tls_context
 from agent.uplinks.mqtt_session import LoopClient, Session, Sock, Welcome
@@ -21,6 +21,7 @@ SCHEMES = {
     "ws": Scheme(80, secure=False),
     "wss": Scheme(443, secure=True),
 }
+LEAST_PACKET = 1024  # bytes that a broker must take; with fewer it would condemn every record, and none of them is to blame
 PROTOCOLS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 AROUND = 64  # bytes of a PUBLISH that are neither topic, payload nor properties, at most
 
@@ -104,9 +105,12 @@ async def opened(
 def _heed(welcome: Welcome, endpoint: Endpoint) -> None:
     """What the CONNACK says. Raises Refused or Unreachable."""
     if welcome.reason >= mqtt_reasons.FAILURE:
-        raise mqtt_reasons.failure(welcome.reason, f"{endpoint} refuses the connection")
+        raise mqtt_reasons.failure(welcome.reason, f"{endpoint} refuses the connection", at_connect=True)
     if welcome.maximum_qos < 1:
         raise mqtt_reasons.failure(0x9B, str(endpoint))
+    if welcome.largest < LEAST_PACKET:
+        limit = f"{endpoint} takes {welcome.largest} bytes in a packet at most, and one record alone may have more"
+        raise Refused(f"{limit}; let it take {LEAST_PACKET} or more")
 
 
 async def _dial(owner: str, access: Access, endpoint: Endpoint) -> Sock:

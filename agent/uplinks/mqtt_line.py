@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from agent.errors import Unreachable
-from agent.uplinks import mqtt_reasons
+from agent.uplinks import Refused, mqtt_reasons
 from agent.uplinks.mqtt_access import AROUND, Access, Will, judged, opened
 from agent.uplinks.mqtt_session import ANY_SIZE, GOODBYE, Session, Welcome
 from agent.uplinks.portions import Outcome, Verdict
@@ -75,14 +75,31 @@ class Line:
         largest, size = min(self._learned, self._welcome.largest), size + len(topic.encode()) + AROUND
         return None if size <= largest else Verdict(Outcome.TOO_LARGE, f"{size} bytes; the broker takes {largest} at most")
 
-    def post(self, messages: Sequence[Message]) -> asyncio.Future[Verdict]:
-        """Send messages in this order, now. The future has the verdict on all of them together, or Unreachable."""
-        answers = [self._publish(*message) for message in messages]
+    def post(self, messages: Sequence[Message], vital: Callable[[str], bool] = lambda _topic: False) -> asyncio.Future[Verdict]:
+        """Send messages in this order, now. The future has the verdict on all of them together, or Unreachable.
+
+        Without those that are `vital`, by their topics, the others mean nothing: Refused when the broker does not take one.
+        """
+        answers = [self._publish(*message, vital=vital(message[0])) for message in messages]
         return answers[0] if len(answers) == 1 else _together(answers)
 
-    def _publish(self, topic: str, payload: bytes) -> asyncio.Future[Verdict]:
+    def _publish(self, topic: str, payload: bytes, *, vital: bool) -> asyncio.Future[Verdict]:
         session, size = self.session, len(topic.encode()) + len(payload) + AROUND
-        sent = session.publish(topic, payload, lambda reason: judged(reason, topic, size))
+
+        def judge(reason: int) -> Verdict:
+            verdict = judged(reason, topic, size)
+            if vital and verdict.outcome is not Outcome.TAKEN:
+                raise Refused(f"{topic}: {verdict.why}; nothing can be told without it: raise the broker's limit")
+            return verdict
+
+        if vital and self.oversized(topic, len(payload)) is not None:
+            refused: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+            limit = min(self._learned, self._welcome.largest)
+            refused.set_exception(
+                Refused(f"{topic} has {size} bytes and the broker takes {limit} at most; nothing can be told without it")
+            )
+            return refused
+        sent = session.publish(topic, payload, judge)
         sent.add_done_callback(lambda _: self._learn(session, size))
         return sent
 

@@ -29,6 +29,10 @@ _SETUP = {
     0x9D: ("the broker has moved", "set `url` to where it is now"),
 }
 
+_AT_CONNECT = {  # where a word says something else of a CONNECT than of a message
+    NOT_AUTHORISED: ("not authorised", "check `username`, what `password_file` holds, and `certificate`"),
+}
+
 _PASSING = {
     0x80: "unspecified error",
     0x83: "an error of the broker's own",
@@ -47,9 +51,10 @@ _PASSING = {
 }
 
 
-def failure(reason: int, what: str) -> Unreachable:
+def failure(reason: int, what: str, *, at_connect: bool = False) -> Unreachable:
     """The error for a reason code of a CONNACK, a PUBACK or a DISCONNECT, `what` having been answered with it."""
-    if reason in _SETUP:
-        why, remedy = _SETUP[reason]
+    setup = {**_SETUP, **_AT_CONNECT} if at_connect else _SETUP
+    if reason in setup:
+        why, remedy = setup[reason]
         return Refused(f"{what}: {why} (0x{reason:02x}); {remedy}")
     return Unreachable(f"{what}: {_PASSING.get(reason, 'the broker refuses')} (0x{reason:02x})")

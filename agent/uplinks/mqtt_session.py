@@ -20,13 +20,16 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.errors import Unreachable
+from agent.uplinks import Refused
 from agent.uplinks.mqtt_reasons import FAILURE, FORMAT_INVALID, TOO_LARGE, failure
 from agent.uplinks.websocket import WebSocket
 
 Sock: TypeAlias = socket.socket | WebSocket
 
+CLOSED = 0x80
+EARLY = "it was closed before it answered; is that the broker's port, does it want TLS, or a client certificate?"
 BROKEN = {
-    0x80: "it was closed without a word; does another client use this client id?",
+    CLOSED: "it was closed without a word; does another client use this client id?",
     0x82: "what came is not MQTT",
     0x8D: "nothing came back within the keepalive",
 }  # paho's reasons for a link that no DISCONNECT ended
@@ -57,10 +60,19 @@ class LoopClient(Client):
         self.max_inflight_messages_set(0)  # no bound of its own, and no search through all of them at each acknowledgement
         self._opened = sock
         self.oversized: set[int] = set()  # packet identifiers
+        self.tls_alert = ""  # what the other end said of our half of TLS
 
     def _create_socket(self) -> Any:
         """paho would look up the name, connect and shake hands here, and the loop would stand still for it."""
         return self._opened
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        """With TLS 1.3 a client certificate is judged after the handshake: the alert comes where the first packet should."""
+        try:
+            return super()._sock_recv(bufsize)
+        except ssl.SSLError as error:
+            self.tls_alert = error.reason or ""
+            raise
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
         """mosquitto refuses a message with 0x95, which MQTT 5 (3.4.2.1) does not list for PUBACK: paho would drop the link."""
@@ -145,6 +157,10 @@ class Session:
         result, mid = self._client.subscribe(topic, qos=1)
         return self._expect(mid, int) if result == MQTTErrorCode.MQTT_ERR_SUCCESS and mid is not None else self._gone()
 
+    def give_up(self, why: str) -> None:
+        """The link is dead, though its connection stands: the platform did not acknowledge in its own way."""
+        self._fail(why)
+
     async def goodbye(self) -> None:
         """DISCONNECT in peace, so that the broker forgets the last will."""
         self._client.disconnect()
@@ -213,6 +229,8 @@ class Session:
                 waiting.exception()  # seen: nobody may be waiting for it any more
 
     def _error(self) -> Unreachable:
+        if self._client.tls_alert:
+            return Refused(f"TLS: {self._client.tls_alert}; check `certificate` and `key`")
         return failure(self.reason, self.why) if self.reason >= FAILURE else Unreachable(self.why)
 
     # paho's callbacks ---------------------------------------------------------------------------------------------------
@@ -247,7 +265,8 @@ class Session:
             self.reason = reason.value
             self._fail("the broker ended the link")
         else:
-            self._fail(f"the link to the broker broke: {BROKEN.get(reason.value, reason)}")
+            early = reason.value == CLOSED and not self._connack.done()
+            self._fail(f"the link to the broker broke: {EARLY if early else BROKEN.get(reason.value, reason)}")
 
     def _on_socket_open(self, _c: Client, _u: Any, sock: Any) -> None:
         self._sock = sock

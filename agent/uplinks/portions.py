@@ -84,6 +84,10 @@ class Portions:
         self.cut = cut
         self.weight = 1.0  # bytes of an envelope, as in the last message
 
+    def at_most(self, size: int) -> None:
+        """The platform has said how many bytes it takes in one message."""
+        self._batch_bytes = max(1, min(self._batch_bytes, size))
+
     def too_long(self, portion: Sequence[Envelope], size: int) -> bool:
         """Whether a message of so many bytes should be made in two. Asked once of every message."""
         self.weight = size / len(portion)

@@ -10,15 +10,16 @@ import asyncio
 import json
 import logging
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import msgspec
+
 from agent.encode import Undecodable
-from agent.encode.sparkplug import decode, encode_metric
-from agent.encode.sparkplug_node import NAMESPACE, REBIRTH, REQUEST, Node
+from agent.encode.sparkplug import Metric, decode, encode_metric
+from agent.encode.sparkplug_node import NAMESPACE, REBIRTH, REQUEST, Node, is_birth
 from agent.errors import ConfigError, Unreachable
 from agent.records import Envelope, Receipt
 from agent.settings import Size
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 FORBIDDEN = "+#/\0"  # in a group's, a node's or a host's id (Sparkplug 3.0, 4.1)
 
-ROUND_A_METRIC = 4  # bytes: its field and its length, at most
+ROUND_A_METRIC = 10  # bytes: its field, its length, and its alias, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +62,19 @@ class Settings(Access):
         check_batch(self.ack_timeout, self.batch, self.batch_bytes, self.window)
 
 
-def open_uplink(name: str, gateway: str, settings: Settings, now: Callable[[], float] = time.time) -> SparkplugUplink:
-    """The uplink, not connected yet. `now`: seconds since the epoch, for when a message was sent."""
-    return SparkplugUplink(name, gateway, settings, now)
+def open_uplink(name: str, gateway: str, settings: Settings) -> SparkplugUplink:
+    """The uplink, not connected yet."""
+    return SparkplugUplink(name, gateway, settings)
 
 
 class SparkplugUplink:
-    """See `agent.uplinks.Uplink`. `on_request` is given what comes as Node Control/Request."""
+    """See `agent.uplinks.Uplink`, `Timed`. `on_request` is given what comes as Node Control/Request."""
 
-    def __init__(self, name: str, gateway: str, settings: Settings, now: Callable[[], float]) -> None:
+    def __init__(self, name: str, gateway: str, settings: Settings) -> None:
         self.name = name
         self.on_request: Callable[[bytes], None] | None = None
-        self._settings, self._now = settings, now
+        self.now: Callable[[], float] = lambda: 0.0
+        self._settings = settings
         self._line = Line(name, settings.client_id or gateway, settings)
         self._node = Node(settings.group, settings.node or gateway)
         self._portions = Portions(settings.batch, settings.batch_bytes)
@@ -95,9 +97,7 @@ class SparkplugUplink:
         try:
             await self._line.subscribe(self._node.topic("NCMD"))
             await self._wait_for_host()
-            verdict = await self._bear()
-            if verdict.outcome is not Outcome.TAKEN:
-                raise Unreachable(f"the birth of this edge node is not taken: {verdict.why}")  # noqa: TRY301
+            await self._bear()
         except BaseException:
             await self._line.leave()
             raise
@@ -125,18 +125,18 @@ class SparkplugUplink:
 
     def _post(self, portion: Sequence[Envelope]) -> asyncio.Future[Verdict]:
         told = self._node.metrics(portion)
-        sizes = {device: sum(len(encode_metric(each)) + ROUND_A_METRIC for each in told[device]) for device in told}
+        sizes = {device: sum(map(_size, told[device])) for device in told}
         if self._portions.too_long(portion, sum(sizes.values())):
             return said(Verdict(Outcome.TOO_LONG))
         # a number once given must go out, so what the broker will not take is kept from being numbered
         largest = max(sizes, key=sizes.__getitem__)
         oversized = self._line.oversized(self._node.topic("DDATA", largest or ""), sizes[largest])
-        return said(oversized) if oversized is not None else self._line.post(self._node.data(told, self._ms()))
+        return said(oversized) if oversized is not None else self._line.post(self._node.data(told, self._ms()), vital=is_birth)
 
     # Birth and commands -------------------------------------------------------------------------------------------------
 
     def _bear(self) -> asyncio.Future[Verdict]:
-        self._birth = self._line.post(self._node.births(self._ms()))
+        self._birth = self._line.post(self._node.births(self._ms()), vital=is_birth)
         return self._birth
 
     def _on_message(self, topic: str, payload: bytes) -> None:
@@ -222,7 +222,12 @@ class SparkplugUplink:
         return ConfigError([f"uplink {self.name}: bd_seq_file: {path}: {error.strerror}; name a file that this user may write"])
 
     def _ms(self) -> int:
-        return max(0, round(self._now() * 1000))
+        return max(0, round(self.now() * 1000))
+
+
+def _size(metric: Metric) -> int:
+    """Bytes of a metric of data, at most: without its name."""
+    return len(encode_metric(msgspec.structs.replace(metric, name=""), typed=False)) + ROUND_A_METRIC
 
 
 def _write(path: Path, text: str) -> None:

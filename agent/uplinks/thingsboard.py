@@ -61,6 +61,11 @@ class ThingsboardUplink:
         self._connected: set[str] = set()  # devices, on this connection
         self._answers: set[asyncio.Future[Verdict]] = set()
 
+    def recall(self, settled: Sequence[Envelope]) -> None:
+        """Give them the milliseconds that they had: no value may come to lie upon one of theirs."""
+        for envelope in settled:
+            self._moments.of(envelope, [*api.values_of(envelope)])
+
     async def __aenter__(self) -> Self:
         self._connected.clear()
         await self._line.open(self._on_message)

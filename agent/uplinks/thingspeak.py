@@ -123,6 +123,7 @@ class ThingspeakUplink:
         self._waiting = (update, entered)
         self._free[update.channel] = loop.time() + self._settings.every + JITTER
         try:
+            self._raise_if_lost()
             self._line.session.tell(f"channels/{update.channel}/publish", update.payload())
             await self._entered(update, entered)
         finally:
@@ -149,11 +150,11 @@ class ThingspeakUplink:
             await asyncio.gather(losing, return_exceptions=True)
         if entered.done():
             return
-        self._raise_if_lost()
-        raise Unreachable(
+        self._line.session.give_up(
             f"channel {update.channel}: {TOLD_IN_VAIN} within {self._settings.ack_timeout:g} s; check that its fields are "
             f"enabled, that this device may write to it, and `every`"
         )
+        self._raise_if_lost()
 
     def _raise_if_lost(self) -> None:
         session = self._line.session
@@ -170,6 +171,8 @@ class ThingspeakUplink:
         except (ValueError, RecursionError):
             return
         if topic != f"channels/{update.channel}/subscribe" or not isinstance(entry, dict) or entered.done():
+            return
+        if entry.get("created_at") not in (None, update.created):  # of an earlier update that said the same
             return
         if all(_says(entry, key, value) for key, value in update.said.items()):
             entered.set_result(None)

@@ -5,6 +5,7 @@ of its own beside what is asked of it, no extension, one subprotocol.
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import os
 import socket
@@ -31,13 +32,16 @@ def request(host: str, path: str, key: bytes) -> bytes:
 
 
 def check_answer(header: bytes, key: bytes) -> None:
-    """The server's half (4.2.2), up to the empty line. Raises HandshakeRefused."""
+    """The server's half (4.2.2), up to the empty line. Raises HandshakeRefused, or OSError when it says that it cannot now."""
     lines = header.decode("latin-1").split("\r\n")
     status = lines[0].split(" ", 2)
     if not status[0].startswith("HTTP/") or len(status) < 2:
         raise HandshakeRefused("what answers there is no web server")
     if status[1] != "101":
-        raise HandshakeRefused(f"the web server answers {' '.join(status[1:])[:60]}; check the path in `url`")
+        said = f"the web server answers {' '.join(status[1:])[:60]}"
+        if status[1].startswith("5"):  # as one does in front of a broker that is away
+            raise OSError(errno.ECONNABORTED, said)
+        raise HandshakeRefused(f"{said}; check the path in `url`")
     fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
     wanted = base64.b64encode(hashlib.sha1(base64.b64encode(key) + GUID, usedforsecurity=False).digest()).decode()
     if fields.get("sec-websocket-accept") != wanted or fields.get("upgrade", "").lower() != "websocket":

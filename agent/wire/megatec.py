@@ -59,9 +59,10 @@ class Refused(NamedTuple):
 
 Answer: TypeAlias = Callable[[bytes], object]
 
-_V = rb"(\d{3}\.\d|---\.-)"
+_V = rb"(\d{3}\.\d|[-@*]{3}\.[-@*])"  # what a UPS does not know it fills with one of these
+_TENTHS = rb"(\d{2}\.\d|[-@*]{2}\.[-@*])"
 _Q1 = re.compile(
-    rb"\((\d{3}\.\d) (\d{3}\.\d) (\d{3}\.\d) (\d{3}) (\d{2}\.\d) (\d{1,3}\.\d{1,2}) (\d{2}\.\d|--\.-) ([01]{8})"
+    rb"\(%b %b %b (\d{3}|[-@*]{3}) %b (\d{1,3}\.\d{1,2}|[-@*]{1,3}\.[-@*]{1,2}) %b ([01]{8})" % (_V, _V, _V, _TENTHS, _TENTHS)
 )  # input V, fault V, output V, load, Hz, battery V, temperature, bits 7 to 0
 _QGS = re.compile(
     rb"\(%b (\d{2}\.\d|--\.-) %b (\d{2}\.\d|--\.-) %b (\d{3}|---) %b %b %b %b %b ([01]{12})" % ((_V,) * 8)
@@ -93,7 +94,7 @@ def _reader(request: bytes, form: re.Pattern[bytes], made: Callable[[re.Match[by
 
 
 def _number(text: bytes) -> float | None:
-    return None if text.startswith(b"-") else float(text)
+    return None if text.startswith((b"-", b"@", b"*")) else float(text)
 
 
 def _status(found: re.Match[bytes]) -> Status:

@@ -16,16 +16,16 @@ from models.attack_risk import evaluate, train
 from models.attack_risk.evaluate import Outcome
 from models.attack_risk.evidence import CLASSES
 from models.attack_risk.train import Extent
-from models.attack_risk.worlds import Group, Plot
+from models.attack_risk.worlds import ALIKE, Group, Plot
 from models.kept import Kept
 
 T = TypeVar("T")
 OFTEN = "where_rare_things_happen_often"
 TRAIN = Extent(attacks=72, troubles=69, often=12, lives=4)
-REPORT = Extent(attacks=60, troubles=46, often=8, lives=26)  # 26 weeks are 6 machine-months
+REPORT = Extent(attacks=60, troubles=46, often=24, lives=13)  # the latter stand for 59 and for 3 machine-months
 KINDS = {
     "attacks": "worlds with an attack", "troubles": "worlds with another trouble or something that looks like an attack",
-    "often": "times three days in which rare things happen often", "lives": "weeks of ordinary life",
+    "often": "times three days in which what is rare happens often", "lives": "weeks of ordinary life",
 }  # fmt: skip
 
 
@@ -145,10 +145,7 @@ def _tables(measures: dict[str, Any]) -> None:
             cells = [row[f"{what}_by_{by}"] for by in ("rules", "model", "together")]
             table.add_row(name, str(row["worlds"]), *(text for cell in cells for text in _cells(cell)))
         console.print(table)
-    for name, what in (
-        ("false_alarms", "of ordinary life"),
-        ("where_rare_things_happen_often", "where rare things happen often"),
-    ):
+    for what, name in (("of ordinary life", "false_alarms"), (f"of all that is rare (it comes {ALIKE:g} times as often)", OFTEN)):
         false = measures[name]
         console.print(
             f"false alarms in {false['machine_months']} machine-months {what}: {false['raised']}; not raised by the rules too: "

@@ -6,23 +6,25 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
+import onnx
 from numpy.typing import NDArray
 
 from agent import config
 from agent.config.settings import RulesSettings
-from agent.scoring import trust
+from agent.errors import ModelRefused
+from agent.scoring import onnx_file, trust
 from agent.scoring.session import load
 from agent.stages.score import Scoring
-from models import card
 from models.attack_risk import measure
 from models.attack_risk.measure import Found
 from models.attack_risk.watch import watch
-from models.attack_risk.worlds import Kind, Plot
+from models.attack_risk.worlds import ALIKE, Kind, Plot
 from models.kept import Arrays, Form, Kept, home, sources, text
 
 EVERY = 5.0  # s between two scores: the configuration's default
@@ -51,6 +53,8 @@ def judge(file: Path, plot: Plot) -> Outcome:
     """
     data = trust.read(file)
     model = load(file, data, trust.sha256(data), 60.0, time.perf_counter)
+    if not model.card.classes:
+        raise ModelRefused(f"{file}: names no classes of attacks; name a file that `python -m models.attack_risk train` wrote")
     scoring = Scoring("attack_risk", model.parsed, model, model.card.threshold, EVERY)
     if plot.lives:
         looked = watch(plot, (), [replace(scoring, threshold=HALF_WAY * scoring.threshold, hold=1)], sparing=True)
@@ -75,8 +79,11 @@ def unpack(plot: Plot, arrays: Arrays) -> Outcome:
 
 
 def kept(file: Path) -> Kept[Outcome]:
-    """Where the outcomes of a model are kept until its evaluation is over."""
-    about = f"judge/{card.sha256(file)}/{sources('models/attack_risk')}"
+    """Where the outcomes of a model are kept until its evaluation is over: of its graph, whatever its card says."""
+    data = trust.read(file)
+    onnx_file.check_operators(file, data)
+    graph = onnx.load_from_string(data).graph.SerializeToString(deterministic=True)
+    about = f"judge/{sha256(graph).hexdigest()}/{sources('models/attack_risk')}"
     return Kept(home("attack_risk") / "evaluate", about, Form(pack, unpack))
 
 
@@ -87,13 +94,14 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "attacks": {name: _attack([each for each in attacks if each.scenario == name]) for name in _names(attacks)}
         | {"all": _attack(attacks)},
         "false_alarms": _false_alarms(outcomes, Kind.LIFE),
-        "where_rare_things_happen_often": _false_alarms(outcomes, Kind.OFTEN),
+        "where_rare_things_happen_often": _false_alarms(outcomes, Kind.OFTEN, ALIKE),
         "troubles": _troubles(outcomes),
     }
 
 
-def _false_alarms(outcomes: Sequence[Outcome], kind: Kind) -> dict[str, Any]:
-    months = sum(each.days for each in outcomes if each.plot.kind is kind) / measure.MONTH
+def _false_alarms(outcomes: Sequence[Outcome], kind: Kind, stands_for: float = 1.0) -> dict[str, Any]:
+    """`stands_for`: days of ordinary life that hold as much of what may be mistaken as one day of these worlds."""
+    months = stands_for * sum(each.days for each in outcomes if each.plot.kind is kind) / measure.MONTH
     false = [alarm for each in outcomes if each.plot.kind is kind for alarm in each.false_alarms]
     added = [alarm for alarm in false if not alarm[3]]
     per_month, at_most = measure.rate(len(added), months)
@@ -162,6 +170,6 @@ def for_card(measures: dict[str, Any]) -> dict[str, Any]:
             "protocol": f"{false['machine_months']} machine-months of ordinary life, machines not met in training"},
         "the same where rare things happen often": {
             "value": often["per_machine_month"], "spread": f"{often['added']} alarms",
-            "protocol": f"{often['machine_months']} machine-months; glare, stuck shutters, resets of the dispenser and dirt come "
-            "30 to 40 times as often as ordinarily, road works, technicians and failures 3 to 10 times"},
+            "protocol": f"worlds in which everything rare comes {ALIKE:g} times as often: as much of each as in "
+            f"{often['machine_months']} machine-months of ordinary life"},
     }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 from pathlib import Path
 from random import Random
@@ -63,18 +63,20 @@ def reporting(extent: Extent) -> Extent:
 def data(extent: Extent, limits: Floats) -> dict[str, str]:
     """What the card says of the worlds."""
     chosen = ", ".join(f"{name} {limit:.2f}" for name, limit in zip(CLASSES[1:], limits, strict=True))
+    learnt = _told(replace(extent, lives=0))
+    both = f"these, and seeds from {FIRST_SEED[Group.CHOOSE]}: {_told(choosing(extent))}"
     return {
-        "learnt from": f"firmware_sim, seeds from {FIRST_SEED[Group.TRAIN]}: {_told(extent)}; parameters randomised; no licence "
-        "needed",
-        "thresholds chosen on": f"seeds from {FIRST_SEED[Group.CHOOSE]}: {_told(choosing(extent))}; a score of 0.5 is, of each "
-        f"class, the logit {chosen}: {MARGIN} above the highest that is no attack, and never below {LOWEST:g}",
+        "learnt from": f"firmware_sim, seeds from {FIRST_SEED[Group.TRAIN]}: {learnt}; parameters randomised; no licence needed",
+        "thresholds chosen on": f"{both}; a score of 0.5 is, of each class, the logit {chosen}: {MARGIN} above the highest that "
+        f"is no attack, and never below {LOWEST:g}",
     }
 
 
 def _told(extent: Extent) -> str:
+    weeks = f", {extent.lives} weeks of ordinary life" if extent.lives else ""
     return (
         f"{extent.attacks} attacks, {extent.troubles} other troubles and look-alikes, {extent.often} times three days in which "
-        f"rare things happen often, {extent.lives} weeks of ordinary life"
+        f"rare things happen often{weeks}"
     )
 
 
@@ -114,16 +116,16 @@ def _highest(watched: Watched, logits: Floats) -> float:
 
 
 def finish(worlds: Sequence[Watched], chosen: Sequence[Watched]) -> tuple[Additive, Floats]:
-    """Fit on `worlds`, move each class's logit so that a score of one half is its threshold on `chosen`; the thresholds too.
+    """Fit on `worlds`, move each class's logit so that a score of one half is its threshold; the thresholds too.
 
-    A score adds up all classes, so in the end all of them are moved together, until no world without an attack is nearer to
-    one half than the margin.
+    Worlds of both groups choose: what reaches high although the fit has seen it will come again. A score adds up all classes, so
+    in the end all of them are moved together, until no world without an attack is nearer to one half than the margin.
     """
     model = learn(worlds)
-    limits = thresholds(model, chosen)
+    limits = thresholds(model, [*worlds, *chosen])
     model = model.shifted(-limits)
-    worst = max(_highest(each, evidence(model, each.rows)) for each in chosen if each.attack is None and len(each.rows))
-    more = max(0.0, worst + MARGIN)
+    calm = [each for each in (*worlds, *chosen) if each.attack is None and len(each.rows)]
+    more = max(0.0, max(_highest(each, evidence(model, each.rows)) for each in calm) + MARGIN)
     return model.shifted(-more), limits + more
 
 

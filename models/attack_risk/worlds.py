@@ -84,11 +84,11 @@ LOOK_ALIKES: Mapping[str, Mapping[str, float]] = {  # trouble -> what is so freq
     "road_works": {"road_works": 48.0, "glares": 2.0},
     "glare": {"glares": 48.0},
     "dirty_reader": {"dirty_readers": 1.5, "glares": 3.0},
-    "stuck_shutter": {"stuck_shutters": 24.0, "forgotten_cash_per_present": 0.02},
+    "stuck_shutter": {"stuck_shutters": 24.0},
     "dispenser_reset": {"dispenser_resets": 48.0, "link_losses": 6.0},
     "cleaning": {"cleanings": 24.0, "cleaning_fumes_share": 0.7},
     "brown_out": {"brown_outs": 48.0, "mains_failures": 6.0, "pc_hangs": 6.0},
-    "forgotten_cash": {"forgotten_cash_per_present": 0.05, "link_losses": 6.0, "pc_hangs": 3.0},
+    "forgotten_cash": {"forgotten_cash_per_present": 0.04, "link_losses": 6.0, "pc_hangs": 3.0},
     "rain": {"rains": 12.0, "dirty_readers": 2.0},
     "paint": {"paints": 12.0, "door_slams": 200.0},
     "exhaust": {"exhausts": 48.0, "lorries": 200.0},
@@ -118,6 +118,9 @@ OFTEN = {  # what is rare at a machine happens so much more often
     "dispenser_resets": 30.0, "rains": 10.0, "paints": 30.0, "exhausts": 5.0, "constructions": 30.0, "earthquakes": 100.0,
     "software_updates": 8.0,
 }  # fmt: skip
+ALIKE = 25.0
+"""In the report group all of it happens so much more often, each as the other, so that a day stands for so many."""
+RARE = tuple(name for name in OFTEN if name != "cleaning_fumes_share")
 FIRST_SEED = {Group.TRAIN: 1_000_000, Group.CHOOSE: 2_000_000, Group.REPORT: 3_000_000}
 
 
@@ -171,7 +174,8 @@ def draw(group: Group, kind: Kind, number: int) -> Plot:
     if kind is Kind.LIFE:
         return Plot(kind, kind.value, seed, day, day, 168.0, parameters, {}, calendar_known)
     if kind is Kind.OFTEN:
-        return Plot(kind, kind.value, seed, day, day, 72.0, often(parameters), {}, calendar_known)
+        parameters = alike(parameters) if group is Group.REPORT else often(parameters)
+        return Plot(kind, kind.value, seed, day, day, 72.0, parameters, {}, calendar_known)
     names = tuple(ATTACKS if kind is Kind.ATTACK else TROUBLES)
     scenario = names[number % len(names)]
     moment = day + timedelta(seconds=round(3600.0 * _hour(rng, scenario, kind)))
@@ -214,3 +218,8 @@ def often(parameters: Parameters) -> Parameters:
     changed = {name: getattr(parameters, name) * factor for name, factor in OFTEN.items()}
     changed["cleaning_fumes_share"] = min(0.9, changed["cleaning_fumes_share"])
     return replace(parameters, **changed)
+
+
+def alike(parameters: Parameters) -> Parameters:
+    """The same machine, where everything that is rare happens `ALIKE` times as often."""
+    return replace(parameters, **{name: getattr(parameters, name) * ALIKE for name in RARE})

@@ -44,7 +44,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self.waiting: dict[str, list[Envelope]] = {"alarms": [], "summaries": [], "readings": []}
-        self.settled: list[tuple[str, Receipt]] = []
+        self.receipts: list[tuple[str, Receipt]] = []
         self.error: OSError | None = None
         self.reads = 0
 
@@ -55,8 +55,17 @@ class Outbox:
             raise error
         return self.waiting[lane][:limit]
 
+    async def first(self, uplink: str, lanes: Sequence[str], limit: int, max_bytes: int) -> list[Envelope]:
+        for lane in lanes:
+            if found := await self.read(uplink, lane, limit, max_bytes):
+                return found
+        return []
+
+    async def settled(self, uplink: str, lane: str, count: int) -> list[Envelope]:
+        return []
+
     async def settle(self, uplink: str, lane: str, epoch: str, receipt: Receipt) -> None:
-        self.settled.append((lane, receipt))
+        self.receipts.append((lane, receipt))
         named = {*receipt.accepted, *receipt.rejected}
         self.waiting[lane] = [each for each in self.waiting[lane] if each.position not in named]
 
@@ -209,7 +218,7 @@ async def test_only_what_the_receipt_names_is_settled(life: Life) -> None:
     async with life.running():
         await life.until(lambda: life.link.accepted == 4)
     assert [positions(batch) for batch in life.uplink.sent] == [[1, 2, 3, 4, 5], [2, 4, 5], [5]]
-    assert life.outbox.settled[1] == ("alarms", Receipt((2,), (4,), "bad"))
+    assert life.outbox.receipts[1] == ("alarms", Receipt((2,), (4,), "bad"))
     assert life.link.rejected == 1
 
 
@@ -220,7 +229,7 @@ async def test_a_receipt_that_names_nothing_is_a_failed_link_and_no_tight_loop(l
         await life.until(lambda: life.words == ["down"])
         await life.still()
     assert len(life.uplink.sent) == 1
-    assert life.outbox.settled == []
+    assert life.outbox.receipts == []
 
 
 async def test_one_reason_for_rejecting_is_logged_once(life: Life, caplog: pytest.LogCaptureFixture) -> None:
@@ -236,7 +245,7 @@ async def test_what_looks_like_card_data_never_leaves_and_is_never_repeated(life
     async with life.running():
         await life.until(lambda: life.link.accepted == 2)
     assert [positions(batch) for batch in life.uplink.sent] == [[1, 3]]
-    assert life.outbox.settled[0] == ("alarms", Receipt((), (2,), "it looks like card data"))
+    assert life.outbox.receipts[0] == ("alarms", Receipt((), (2,), "it looks like card data"))
     assert (life.link.rejected, life.link.guard_hits) == (0, 1)
     assert "4111" not in caplog.text
 
@@ -474,7 +483,7 @@ async def test_progress_can_be_watched(life: Life) -> None:
 
 async def test_a_count_tells_even_those_who_ask_late() -> None:
     count = Count()
-    waiting = asyncio.create_task(count.beyond(1))
+    waiting = count.beyond(1)
     count.add()
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -507,11 +516,51 @@ async def test_what_was_kept_in_1970_is_sent_with_the_time_that_it_was() -> None
     now = Stamp(1_760_000_600.0, 700.0, "b", synced=True)
     task = asyncio.create_task(forward(life.uplink, life.outbox, life.arrivals, life.link, PLAN, Always(), lambda: now))
     life.task = task
-    await life.until(lambda: bool(life.outbox.settled))
+    await life.until(lambda: bool(life.outbox.receipts))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     (sent,) = life.uplink.sent[0]
     assert (sent.position, sent.at, sent.synced) == (1, 1_759_999_942.0, True)
+
+
+class Forgetful:
+    """An outbox that cannot be read at first; then it tells what was settled before the agent began."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox, self.first, self.settle = outbox, outbox.first, outbox.settle
+        self.refuses = True
+
+    async def settled(self, uplink: str, lane: str, count: int) -> list[Envelope]:
+        if self.refuses:
+            self.refuses = False
+            raise OSError(5, "Input/output error")
+        return [alarm(1), alarm(2)] if lane == "alarms" else []
+
+
+class Reminded(Platform):
+    """An uplink that must know what it has delivered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recalled: list[Envelope] = []
+
+    def recall(self, settled: Sequence[Envelope]) -> None:
+        assert self.entered == 0
+        self.recalled += settled
+
+
+async def test_an_uplink_is_reminded_of_what_it_has_delivered_once_and_before_it_is_entered() -> None:
+    life = Life()
+    uplink = Reminded()
+    life.outbox.put(alarm(3))
+    outbox = Forgetful(life.outbox)
+    task = asyncio.create_task(forward(uplink, outbox, life.arrivals, life.link, PLAN, Never()))
+    life.task = task
+    await life.until(lambda: bool(life.outbox.receipts))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [each.position for each in uplink.recalled] == [1, 2]
+    assert life.words[:2] == ["down", "up"]
 
 
 # A fleet ---------------------------------------------------------------------------------------------------------------

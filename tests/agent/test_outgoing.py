@@ -13,17 +13,25 @@ import pytest
 from agent import outgoing
 from agent.forward import guarded
 from agent.outgoing import LANE, MANIFEST, PIECE, Manifest, Outgoing, outgoing_of, read_manifest, write_manifest
-from agent.records import Chunk, Envelope, Receipt, Stamp
+from agent.records import Chunk, Envelope, Loss, Receipt, Stamp
+from agent.store import ALARMS, LANES
 
 T = TypeVar("T")
 NAME = "gw-20260102T030405Z.atmbackup"
 
 
 class Disk:
-    """A store's writer that has nothing of its own."""
+    """A store's writer that has nothing of its own, or one envelope in its lanes."""
 
-    async def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
-        return []
+    def __init__(self, waiting: Sequence[Envelope] = ()) -> None:
+        self._waiting = list(waiting)
+
+    async def first(self, uplink: str, lanes: Sequence[str], limit: int, max_bytes: int) -> list[Envelope]:
+        assert LANE not in lanes
+        return self._waiting
+
+    async def settled(self, uplink: str, lane: str, count: int) -> list[Envelope]:
+        return self._waiting
 
     async def settle(self, uplink: str, lane: str, epoch: str, receipt: Receipt) -> None:
         raise AssertionError(f"a receipt for {lane} came to the store")
@@ -50,7 +58,7 @@ class Gateway:
         self.box = Outgoing(Disk(), self.directory, "gw", lambda: stamp, lambda what, name: self.told.append((what, name)))
 
     async def read(self, limit: int = 500) -> list[Envelope]:
-        return await self.box.read("platform", LANE, limit, 256 * 1024)
+        return await self.box.first("platform", (*LANES, LANE), limit, 256 * 1024)
 
     async def settle(self, accepted: Sequence[int], rejected: Sequence[int] = (), why: str = "") -> None:
         await self.box.settle("platform", LANE, self.manifest.epoch, Receipt(tuple(accepted), tuple(rejected), why))
@@ -124,5 +132,16 @@ async def test_its_digits_are_no_card_data_and_nothing_waits_where_nothing_is(tm
     assert isinstance(batch[0].body, Chunk)
     assert guarded([*batch, batch[0].__class__("g", "e", LANE, 2, "b", 0.0, 0.0, True, batch[0].body)]) == ()
     empty = Outgoing(Disk(), outgoing_of(tmp_path / "other"), "gw", lambda: Stamp(0.0, 0.0, "", synced=True), lambda *_: None)
-    assert await empty.read("platform", LANE, 1, 1) == []
+    assert await empty.first("platform", (*LANES, LANE), 1, 1) == []
     assert outgoing.LARGEST % PIECE == 0
+
+
+async def test_whatever_waits_in_the_store_goes_before(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path, PIECE)
+    (piece,) = await gateway.read()
+    alarm = Envelope("gw", "epoch", ALARMS, 1, "boot", 1.0, 9.0, True, Loss("readings", 1, 2, 2, "evicted"))
+    busy = Outgoing(Disk([alarm]), gateway.directory, "gw", lambda: Stamp(9.0, 1.0, "boot", synced=True), lambda *_: None)
+    assert await busy.first("platform", (*LANES, LANE), 500, 256 * 1024) == [alarm]
+    assert await busy.settled("platform", ALARMS, 10) == [alarm]
+    assert await busy.settled("platform", LANE, 10) == []
+    assert (piece.lane, piece.position) == (LANE, 1)

@@ -15,7 +15,8 @@ from agent.control import commands
 from agent.control.commands import COMMANDS
 from agent.errors import AgentError, ConfigError, ModelRefused
 from agent.records import Alarm, CashPosition, EventClass, Severity, Summary
-from agent.requests import Requests, Running
+from agent.requests import Requests
+from agent.running import Running
 from agent.scoring.shelf import Shelf, shelf_of
 from agent.stages.calendar import Visit
 from agent.stages.cash import Cassette

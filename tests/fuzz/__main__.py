@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["agent.wire"]):
+with contextlib.redirect_stderr(io.StringIO()), atheris.instrument_imports(include=["agent.wire"]):  # it names every module
     from tests.fuzz.codecs import TARGETS
 
 name, options = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])

@@ -118,11 +118,13 @@ def test_a_mistake_that_only_the_opening_shows_hides_nothing_of_the_others(confi
         capsys,
         configured(
             "name: own, kind: xfs4iot, url: 'wss://atm', ca: /none.pem",
-            "name: pins, kind: gpio, pin_factory: mock, contacts: [{pin: 60, point: auxiliaries.safeDoor}]",
+            "name: pins, kind: gpio, pin_factory: mock, contacts: [{pin: 60, point: auxiliaries.safeDoor}], "
+            "loops: [{channel: 2, point: auxiliaries.cabinetDoor}]",
             f"name: played, kind: replay, file: {played}, repeat: true",
         ),
     )
     assert (status, err) == (78, "")
     assert "own: broken: ca: /none.pem: No such file" in out
+    assert "pins 60; mcp3008 2" in out
     assert "pins: broken: contacts: pin 60 (auxiliaries.safeDoor): this board has no such line" in out
     assert "a session of atm-7" in out

@@ -272,3 +272,16 @@ def test_a_port_has_one_owner(tmp_path: Path, source: str, key: str, port: str, 
     meter = "name: meter, kind: modbus, port: /dev/ttyUSB2, map: sdm120"
     (mistake,) = mistakes(tmp_path, with_sources(meter, f"name: last, {source}"))
     assert mistake.startswith(f"15: sources[2].{key}: {port} is taken by source {other} (line {line}); a port has one owner")
+
+
+def test_a_pin_has_one_source(tmp_path: Path) -> None:
+    doors, shocks = (
+        f"name: {name}, kind: gpio, contacts: [{{pin: 17, point: auxiliaries.{point}}}]"
+        for name, point in (("doors", "safeDoor"), ("shocks", "cabinetDoor"))
+    )
+    assert mistakes(tmp_path, with_sources(doors, shocks)) == [
+        "15: sources[2].contacts: pin 17 is taken by source doors (line 14); a pin has one contact"
+    ]
+    path = tmp_path / "config.yaml"
+    path.write_text(with_sources(doors, shocks + ", pin_factory: sim:/run/pins"))
+    assert len(config.load(path).sources) == 3

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.control import TABLE
 from agent.control import desk as desks
 from agent.control.commands import COMMANDS, Command, Done, ReadNow
-from agent.control.desk import LONGEST, TABLE, Desk, answered
+from agent.control.desk import LONGEST, Desk, answered
 from agent.control.request import Request, key_id, seal
 from agent.errors import AgentError
 from agent.records import Answer, Body, Outcome, Stamp

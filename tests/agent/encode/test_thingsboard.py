@@ -82,6 +82,22 @@ def test_while_time_goes_forward_no_key_has_a_millisecond_twice(steps: list[tupl
         seen |= {(key, at) for key in keys}
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from("ab")), min_size=1, max_size=60), st.integers(0, 59))
+@settings(max_examples=60)
+def test_who_is_reminded_of_what_was_settled_goes_on_as_if_nothing_had_happened(steps: list[tuple[int, str]], cut: int) -> None:
+    """Killed after any record: the ones behind it get the milliseconds that they would have had."""
+    now, records = 1_760_000_000_000, []
+    for position, (step, point) in enumerate(steps, 1):
+        now += step
+        records.append(reading(position, 1.0, at=now / 1000, point=point))
+    whole, after = api.Moments(), api.Moments()
+    expected = [whole.of(each, [*api.values_of(each)]) for each in records]
+    for each in records[: cut + 1]:  # what it is reminded of
+        after.of(each, [*api.values_of(each)])
+    after.let_go(records[cut + 1 :])
+    assert [after.of(each, [*api.values_of(each)]) for each in records[cut + 1 :]] == expected[cut + 1 :]
+
+
 def test_there_is_no_null_in_what_thingsboard_gets() -> None:
     assert api.values_of(reading(1, None)) == {"environment.temperature_c.quality": "bad"}
     stale = envelope("readings", 1, Reading("ATM-7", "environment.temperature_c", 21, AT, Quality.STALE))

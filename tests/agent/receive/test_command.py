@@ -14,9 +14,13 @@ from typing import Any
 
 import pytest
 
+from agent.errors import Unreachable
 from agent.uplinks import Uplink, coap, mqtt
 from tests.agent.envelopes import GATEWAY, alarm, loss
+from tests.agent.uplinks.certificates import certificates
 from tests.servers import HOST, Server, free_port, mosquitto, mosquitto_password, running
+
+assert certificates  # a fixture
 
 LIMIT = 20.0  # s for a process to start or to end, on a busy machine
 COMMAND = (
@@ -67,8 +71,8 @@ def failure(*arguments: str) -> tuple[int, str]:
     return process.returncode, err
 
 
-def coap_uplink(url: str) -> Uplink:
-    return coap.open_uplink("platform", GATEWAY, coap.Settings(f"{url}/atm", ack_timeout=LIMIT))
+def coap_uplink(url: str, **settings: Any) -> Uplink:
+    return coap.open_uplink("platform", GATEWAY, coap.Settings(f"{url}/atm", ack_timeout=LIMIT, **settings))
 
 
 def mqtt_uplink(url: str, **settings: Any) -> Uplink:
@@ -98,6 +102,20 @@ async def test_coap_from_the_ready_file_to_the_account(tmp_path: Path, number: s
     assert (first["rule"], first["class"], first["attack"], first["machine"]) == ("black_box", "SECURITY", "BLACK_BOX", "ATM-7")
     assert first["received_at"] > first["at"]
     assert account["streams"][0]["holes"] == [[8, 8]]
+
+
+async def test_coap_over_tls_for_who_shows_a_certificate(tmp_path: Path, certificates: Path) -> None:
+    files = ("--certificate", f"{certificates}/localhost.pem", "--key", f"{certificates}/localhost.key")
+    receiver = Receiver(tmp_path, "coap", "--bind", f"{HOST}:0", "--json", *files, "--ca", f"{certificates}/ca.pem")
+    url = receiver.url().replace(HOST, "localhost")
+    assert url.startswith("coaps+tcp://")
+    mine = {"ca": certificates / "ca.pem", "certificate": certificates / "gw-1.pem", "key": certificates / "gw-1.key"}
+    async with coap_uplink(url, **mine) as uplink:
+        assert (await uplink.send([alarm(1), alarm(2)])).accepted == (1, 2)
+    with pytest.raises(Unreachable):
+        async with coap_uplink(url, ca=certificates / "ca.pem"):
+            pytest.fail("connected without a certificate")
+    assert receiver.end()["received"] == 2
 
 
 async def test_coap_killed_and_started_again_counts_nothing_twice(tmp_path: Path) -> None:
@@ -181,6 +199,12 @@ def test_a_busy_port() -> None:
         (("mqtt", "mqtts://localhost", "--ca", "/no/such/file"), 1, "receive: ca: /no/such/file: No such file"),
         (("coap", "--out", "/no/such/folder/out"), 1, "--out /no/such/folder/out: No such file or directory"),
         (("coap", "--out", "/dev/null"), 1, "not a regular file"),
+        (
+            ("coap", "--certificate", "/no/such/file"),
+            1,
+            "No such file or directory; expected a PEM certificate",
+        ),
+        (("coap", "--key", "/no/such/file"), 1, "they go with --certificate"),
         ((), 2, "required"),
     ],
 )

@@ -12,15 +12,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import gpiozero
 import serial
 from gpiozero import InputDevice
+from gpiozero.pins.mock import MockPin
 
 from agent.sources import Source
 from agent.sources import board as board_driver
 from agent.sources import gpio as gpio_driver
 from agent.sources.contacts import Contact
+from agent.sources.loops import Loop
 from agent.sources.pins import Chip
 from agent.wire.board import Frame, FrameType, Key, encode
+from tests.agent.sources.converters import MOSI, Converter
 
 
 async def soon(_: float) -> None:
@@ -203,6 +207,48 @@ class GpioRig:
         holder = InputDevice(17, pin_factory=self._loops)
         yield
         holder.close()
+
+
+class LoopRig(GpioRig):
+    """The same door on a loop, behind a converter on the simulated SPI bus."""
+
+    def __init__(self, context, plug, loops, monkeypatch) -> None:
+        super().__init__(context, plug, loops, monkeypatch)
+        monkeypatch.setattr(gpiozero.Device, "pin_factory", loops)
+        loops.pin_class = MockPin
+        self._levels = [0.5] * 8
+
+    def _factory(self) -> Any:
+        factory = super()._factory()
+        Converter(factory).levels = self._levels  # a factory that was closed has forgotten who is on its bus
+        return factory
+
+    def source(self) -> Source:
+        settings = gpio_driver.Settings(loops=(Loop(channel=2, point=self.point, debounce=0.0),), sample=0.02)
+        object.__setattr__(settings, "refresh", 0.02)
+        return gpio_driver.GpioSource(self._context, settings, Chip(self._factory), random.Random(3), soon)
+
+    def talk(self, number: int) -> Any:
+        closed = number % 2 == 0
+        self._levels[2] = 0.5 if closed else 0.667
+        return "closed" if closed else "open"
+
+    def unplug(self) -> None:
+        self._there = False
+        self._monkeypatch.setattr(gpiozero.MCP3008, "_read", _gone)
+
+    async def plug(self) -> None:
+        self._there = True
+        self._monkeypatch.setattr(gpiozero.MCP3008, "_read", READ)
+
+    @asynccontextmanager
+    async def occupied(self) -> AsyncIterator[None]:
+        holder = InputDevice(MOSI, pin_factory=self._loops)
+        yield
+        holder.close()
+
+
+READ = gpiozero.MCP3008._read
 
 
 def _gone(_: object) -> None:

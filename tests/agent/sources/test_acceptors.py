@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -54,11 +55,11 @@ class Bench:
         self.driver.begin()
         self.joined = joined
         self.rng = random.Random(seed)
-        self.spoil = 0.0
+        self.spoil: Callable[[bytes], bytes] = bytes
         self.now = 0.0
         self.start = self.world.now
         self.exchanges = 0
-        self.expected: deque[dict[str, Any]] = deque(maxlen=8)  # what was true at the last polls
+        self.expected: deque[dict[str, Any]] = deque(maxlen=16)  # what was true at the last polls
         self.shown: dict[str, Any] = {}
         self.readings: list[Reading] = []
 
@@ -76,10 +77,7 @@ class Bench:
             self.exchanges += one.side == "device"
             if one.side == "device" or self.joined:
                 self.expected.append(self.truth())
-                self._take(self.driver.hear("device", self._spoilt(one.data), NOW, self.now))
-
-    def _spoilt(self, data: bytes) -> bytes:
-        return bytes(byte ^ self.rng.randrange(1, 256) if self.rng.random() < self.spoil else byte for byte in data)
+                self._take(self.driver.hear("device", self.spoil(one.data), NOW, self.now))
 
     def _take(self, readings: Any) -> None:
         for reading in readings:
@@ -150,34 +148,44 @@ def test_a_world_in_a_hurry_loses_no_note(kind, joined):
 
 @ALL
 @WIRES
-def test_a_percent_of_wrong_bytes_shows_no_wrong_state(kind, joined):
-    """10,000 exchanges, the acceptor's state changing all the time."""
+def test_a_percent_of_wrong_bytes_shows_no_wrong_state(kind, joined, wrong):
+    """10,000 exchanges, the acceptor's state changing all the time; on a joined wire the half."""
+    exchanges = 5_000 if joined else 10_000
     bench = Bench(kind, joined, seed=7)
     bench.run(20 * EVERY)
-    bench.spoil = 0.01
+    bench.spoil = lambda data: wrong(data, bench.rng)
     states = [{}, {"trouble": "jamInStacker"}, {}, {"full": True}, {}, {"seated": False}, {"trouble": "failure"}]
-    wrong = []
-    for number in range(10_000 // 50):
+    never = []
+    for number in range(exchanges // 50):
         bench.settle(**states[number % len(states)])
         for _ in range(50):
             bench.readings.clear()
             bench.run(EVERY)
-            wrong += [
+            never += [
                 reading
                 for reading in bench.readings
                 if reading.point in bench.expected[0]
                 and all(reading.value != then.get(reading.point, "?") for then in bench.expected)
             ]
     counters = bench.driver.counters()
-    assert bench.exchanges >= 10_000
+    assert bench.exchanges >= exchanges
     assert counters["crcErrors"] > 50
-    assert wrong == []
-    assert bench.shown["storage.unit1.deposited"] <= bench.acceptor.accepted
-    assert bench.shown["storage.unit1.deposited"] >= 0.9 * bench.acceptor.accepted
-    bench.spoil = 0.0
+    assert never == []
+    bench.spoil = bytes
     bench.settle(trouble="cheated")
     bench.run(3.5 * EVERY)
     assert bench.shown["cashAcceptor.device"] == "potentialFraud"
+
+
+@ALL
+@WIRES
+def test_notes_are_counted_through_a_percent_of_wrong_bytes(kind, joined, wrong):
+    """None that was not there; one whose only frame was spoilt is missed."""
+    bench = Bench(kind, joined, seed=8)
+    bench.spoil = lambda data: wrong(data, bench.rng)
+    bench.run(450.0)
+    assert bench.acceptor.accepted > 20
+    assert 0.8 * bench.acceptor.accepted - 1 <= bench.shown["storage.unit1.deposited"] <= bench.acceptor.accepted
 
 
 @ALL
@@ -272,6 +280,15 @@ def test_an_order_of_the_controller_is_no_state_of_the_acceptor():
     assert "storage.unit1.replenishmentStatus" not in said
     said = _heard("ccnet", True, (0.0, poll + table), (0.2, poll + table))
     assert said["storage.unit1.replenishmentStatus"] == "full"
+
+
+def test_who_an_acceptor_is_can_be_overheard():
+    device = id003.Validator(Context("notes", "atm-1", "gw-1", lambda: NOW), id003.Settings(port="/dev/ttyUSB0"))
+    device.hear("device", id003_wire.encode(id003_wire.Frame(0x88, b"ID3 V1.2")), NOW, 0.0)
+    assert device.identity == "ID3 V1.2"
+    other = ccnet.Validator(Context("notes", "atm-1", "gw-1", lambda: NOW), ccnet.Settings(port="/dev/ttyUSB0"))
+    other.hear("device", ccnet_wire.encode(ccnet_wire.Frame(0x53, b"M-RU1357      21KC20003001" + bytes(7))), NOW, 0.0)
+    assert other.identity == "SM-RU1357 21KC20003001"
 
 
 def test_an_acceptor_that_does_not_know_its_stacker_yet_says_so():

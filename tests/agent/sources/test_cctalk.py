@@ -222,6 +222,11 @@ def test_listening_beside_another_master(sides: tuple[str, ...]) -> None:
     assert values["cashAcceptor.device"] == "online"
     assert values["cashAcceptor.accepted"] > 0
     assert device.frames > 100
+    assert device.identity == ""
+    for header, name in ((246, b"SIM"), (244, b"VALIDATOR"), (241, b"4111111111111111")):
+        device.hear(sides[-1], sim.frame(40, header), 100.0, 100.0)
+        device.hear("device", sim.frame(1, 0, name, 40), 100.0, 100.0)
+    assert device.identity == "SIM VALIDATOR (number)"
     assert device.counters()["garbageBytes"] == 0
 
 

@@ -15,7 +15,7 @@ import pytest
 from agent.records import Reading
 from agent.sources import Source
 from agent.vocabulary import fault, point
-from tests.agent.sources.rigs import BoardRig, GpioRig, ServerRig
+from tests.agent.sources.rigs import BoardRig, GpioRig, LoopRig, ServerRig
 from tests.agent.sources.rigs_lines import (
     CctalkRig,
     CctalkTapRig,
@@ -30,7 +30,7 @@ from tests.agent.sources.rigs_lines import (
 from tests.agent.sources.rigs_notes import CcnetRig, EbdsRig, Id003Rig
 from tests.agent.sources.rigs_services import ServicesRig
 
-pytestmark = pytest.mark.usefixtures("nothing_leaks")
+pytestmark = [pytest.mark.usefixtures("nothing_leaks"), pytest.mark.filterwarnings("ignore::gpiozero.SPISoftwareFallback")]
 
 STATE = "gateway.source.board"
 
@@ -43,6 +43,7 @@ RIGS = {
     "cctalk_tap": CctalkTapRig,
     "ebds": EbdsRig,
     "gpio": GpioRig,
+    "gpio_loops": LoopRig,
     "id003": Id003Rig,
     "lcdm": LcdmRig,
     "lcdm_tap": LcdmTapRig,
@@ -53,7 +54,7 @@ RIGS = {
     "ups": UpsRig,
     "xfs4iot": ServicesRig,
 }
-SPEAKING = [name for name in RIGS if name not in ("gpio", "xfs4iot")]
+SPEAKING = [name for name in RIGS if name not in ("gpio", "gpio_loops", "xfs4iot")]
 ON_A_PORT = [name for name in RIGS if name not in ("board_behind_a_server", "xfs4iot")]
 LISTENING = ["ccnet", "cctalk_tap", "ebds", "id003", "lcdm_tap", "lines", "mdb", "nmea"]
 
@@ -128,6 +129,7 @@ async def test_it_gives_what_the_device_says(rig):
 
 IDENTITIES = {
     "cctalk": "SIM HOPPER 1.0",
+    "ebds": "model 54, revision 15",
     "lcdm": "Puloon LCDM-1000, ROM O16T",
     "modbus": "unit 1 (xy-md02)",
     "ups": "SIMULATED UPS600 V1.0",
@@ -135,7 +137,7 @@ IDENTITIES = {
 
 
 @pytest.mark.parametrize(("rig", "identity"), IDENTITIES.items(), indirect=["rig"])
-async def test_a_device_that_is_asked_says_who_it_is(rig, identity):
+async def test_a_device_that_is_asked_or_always_tells_says_who_it_is(rig, identity):
     source = rig.source()
     async with followed(source) as listener:
         await listener.until(STATE, "ok", say=again(rig, 1))

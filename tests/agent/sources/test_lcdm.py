@@ -189,6 +189,13 @@ def test_a_dispenser_that_does_not_answer_its_pc_has_no_power() -> None:
     assert [each.value for each in device.away("missing", 0.0)] == ["noDevice"]
 
 
+def test_the_model_is_overheard_when_the_pc_asks_for_it() -> None:
+    device = Listening(CONTEXT, settings())
+    assert device.identity == ""
+    device.hear("device", sim.framed(1, 0x47, b"T20T1A2B"), 0.0, 0.0)
+    assert device.identity == "Puloon LCDM-2000, ROM T20T"
+
+
 def test_a_response_that_breaks_its_form_is_counted() -> None:
     device = Listening(CONTEXT, settings())
     assert device.hear("device", sim.framed(1, 0x46, b"\x30\x99\x80\x80") + b"\x01\x50", 0.0, 0.0) == []

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.sources import SOURCES, Context, ccnet, cctalk, ebds, id003, lcdm, lines, mdb, modbus, nmea
@@ -90,6 +90,7 @@ def changed(data: bytes, rng: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("name", LISTS)
+@settings(max_examples=40)
 @given(data=st.binary(max_size=20), seed=st.integers(0, 2**32))
 def test_no_other_bytes_may_be_sent(name: str, data: bytes, seed: int) -> None:
     scene = SCENES[name]()

@@ -11,6 +11,7 @@ import pytest
 
 from agent.records import Reading
 from agent.sources import SOURCES
+from agent.vocabulary import fault, point
 from tests.agent.sources.scenes import SCENES, Scene
 
 POLLS = 3
@@ -42,11 +43,15 @@ def test_it_shows_the_truth_three_polls_after_the_noise(name: str, noise: str) -
 
     def poll(times: int) -> None:
         for _ in range(times):
-            shown.update((reading.point, reading.value) for reading in scene.poll())
+            for reading in scene.poll():
+                entry = point(reading.point)
+                assert entry is not None
+                assert fault(entry, reading.value) is None
+                shown[reading.point] = reading.value
 
     poll(5)
     assert shown[scene.point] == scene.truth
-    for _ in range(8):
+    for _ in range(5):
         scene.spoil = NOISES[noise](rng)
         poll(rng.randrange(1, 6))
         scene.turn()

@@ -89,12 +89,25 @@ def test_volts_of_one_cell_become_those_of_the_battery_and_no_thermometer_is_no_
     assert f"{P}.temperature_c" not in values
 
 
+def test_an_output_that_the_ups_does_not_know_is_neither_on_nor_off() -> None:
+    class Unknowing:
+        def on_bytes(self, data: bytes, now: float) -> list[tuple[float, bytes]]:
+            del data, now
+            return [(0.1, b"(226.0 195.0 ---.- 014 49.0 27.5 30.0 00001000\r")]
+
+    values = Wired([driver()], [Unknowing()]).run(10)
+    assert values[f"{P}.powerInStatus"] == "powering"
+    assert f"{P}.powerOutStatus" not in values
+    assert f"{P}.outputVoltage_v" not in values
+
+
 def test_warnings() -> None:
     assert Ups(Settings(port="/dev/ttyUSB0")).every == 2.0
     from agent.sources.ups import _of_mode, _of_warnings
 
     assert _of_warnings(frozenset({1, 7})) == {}
-    assert _of_warnings(frozenset({0}))[f"{P}.batteryStatus"] == "failure"
+    for battery in (0, 6, 37, 55):
+        assert _of_warnings(frozenset({battery}))[f"{P}.batteryStatus"] == "failure"
     assert _of_warnings(frozenset({9})) == {f"{P}.error.eventId": "hardware", f"{P}.error.action": "maintenance"}
     assert _of_mode("L") == _of_mode("B") == {}
     assert _of_mode("S") == _of_mode("D") == {f"{P}.powerOutStatus": "noPower"}

@@ -67,6 +67,17 @@ def test_reading_removes_nothing(open_any: Open) -> None:
     assert numbers(store, READINGS) == numbers(store, READINGS) == list(range(5))
 
 
+def test_what_was_settled_last_can_be_asked_for(open_any: Open) -> None:
+    store = open_any()
+    assert store.settled("one", READINGS, 10) == []
+    store.append(READINGS, [reading(number) for number in range(5)], STAMP)
+    assert store.settled("one", READINGS, 10) == []
+    store.settle("one", READINGS, Receipt((1, 2, 3)))
+    assert [each.position for each in store.settled("one", READINGS, 2)] == [2, 3]
+    assert [each.position for each in store.settled("one", READINGS, 10)] == [1, 2, 3]
+    assert positions(store, READINGS) == [4, 5]
+
+
 def test_what_is_settled_is_not_read_again(open_any: Open) -> None:
     store = open_any()
     store.append(READINGS, [reading(number) for number in range(5)], STAMP)

@@ -3,16 +3,42 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from tests.servers import program
 
 
+def dated(folder: Path, name: str, begins: timedelta, ends: timedelta) -> None:
+    """A certificate of the CA for localhost, valid from and to so long from now."""
+    ca = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
+    signer = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]))
+        .issuer_name(ca.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + begins)
+        .not_valid_after(now + ends)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(signer, hashes.SHA256())  # type: ignore[arg-type]  # the CA's key is an elliptic curve's
+    )
+    (folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / f"{name}.key").write_bytes(key.private_bytes(*form))
+
+
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CA, certificates of it for localhost and for a gateway, and another CA."""
+    """A CA, certificates of it for localhost (one is expired, one not valid yet) and for a gateway, and another CA."""
     folder = tmp_path_factory.getbasetemp() / "tls"
     if folder.exists():  # made by another module that imports this
         return folder
@@ -29,4 +55,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "names").write_text(f"subjectAltName=DNS:{name}")
         sign = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names", "-days", "2")
         openssl("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *sign)
+    day = timedelta(days=1)
+    dated(folder, "expired", -10 * day, -day)
+    dated(folder, "future", day, 10 * day)
     return folder

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import importlib.util
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ from agent.receive.ledger import Account
 from agent.receive.mqtt import Broker, Subscriber
 from agent.receive.tls import server_context
 from agent.records import Alarm, Envelope, Summary
-from agent.uplinks import Uplink, coap, mqtt, sparkplug, thingsboard
-from tests.agent.envelopes import GATEWAY
+from agent.uplinks import Uplink, coap, mqtt, sparkplug, thingsboard, thingspeak
+from tests.agent.envelopes import GATEWAY, alarm, summary
 from tests.agent.uplinks.contexts import context
+from tests.agent.uplinks.thingspeak_end import Thingspeak
 from tests.servers import HOST, TcpRelay, UdpRelay, free_port, mosquitto
 
 MESSAGE_LIMIT = 100_000  # bytes that the broker takes in one message
@@ -270,6 +272,46 @@ class ThingsboardPlatform(Translated):
         for machine, entries in msgspec.json.decode(payload).items():
             for entry in entries:
                 yield machine, {name.replace(".", "/"): value for name, value in entry["values"].items()}
+
+
+class ThingspeakPlatform(MqttPlatform):
+    """Its end, without the limit of a licence. What an entry tells is told by its second: no identity travels there."""
+
+    says_status = False
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.can_refuse = False
+        self._end: Thingspeak | None = None
+
+    def uplink(self, **settings: Any) -> Uplink:
+        fields = {"field1": "motion.rms3", "field3": "auxiliaries.cabinetDoor"}
+        given = {"ack_timeout": LIMIT, "channels": (thingspeak.ChannelSettings(1417, "ATM-7", fields),), **settings}
+        link = thingspeak.open_uplink("platform", GATEWAY, thingspeak.Settings(self.url(), **given))
+        link._free = _Unlimited()
+        return link
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self._server.start)
+        self._end = await asyncio.to_thread(Thingspeak, self._port, 0.0, self._enter)
+
+    async def stop(self) -> None:
+        if self._end is not None:
+            await asyncio.to_thread(self._end.stop)
+            self._end = None
+        self._server.stop()
+
+    def _enter(self, said: Mapping[str, str]) -> None:
+        at = datetime.strptime(said["created_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
+        told = alarm(int(at - alarm(0).body.at)) if "status" in said else summary(int(at / 60) - 1)  # type: ignore[union-attr]
+        self.intake.take(ENCODINGS["json"], json.encode([told]), [GATEWAY, told.lane])
+
+
+class _Unlimited(dict[int, float]):
+    """No channel is ever to be waited for."""
+
+    def __setitem__(self, channel: int, at: float) -> None:
+        """Forget it."""
 
 
 class CoapPlatform(Platform):

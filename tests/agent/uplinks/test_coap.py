@@ -164,6 +164,27 @@ async def test_a_peer_with_a_limit_gets_less_at_a_time_and_only_what_never_fits_
     assert "4.13" in settled[5]
 
 
+async def test_a_peer_that_says_how_much_it_takes_is_asked_for_too_much_once() -> None:
+    """4.13 with Size1 (RFC 7959, 2.9.3)."""
+    refused = 0
+
+    def small(request: Any) -> Any:
+        nonlocal refused
+        if len(request.payload) <= 900 and request.opt.block1 is None:
+            return aiocoap.Message(code=aiocoap.CHANGED)
+        refused += 1
+        return aiocoap.Message(code=aiocoap.REQUEST_ENTITY_TOO_LARGE, size1=900)
+
+    batch = [alarm(position) for position in range(1, 41)]
+    async with peer(small) as (_, port), uplink(port) as link:
+        settled: set[int] = set()
+        while waiting := [each for each in batch if each.position not in settled]:
+            receipt = await link.send(waiting)
+            assert receipt.rejected == ()
+            settled |= {*receipt.accepted}
+    assert refused == 1
+
+
 @pytest.mark.parametrize(
     ("code", "error"),
     [(aiocoap.UNAUTHORIZED, Refused), (aiocoap.NOT_FOUND, Refused), (aiocoap.UNSUPPORTED_CONTENT_FORMAT, Refused),

@@ -60,6 +60,27 @@ async def test_a_stranger_s_certificate_is_refused(server: Server, certificates:
             pytest.fail("connected to a stranger")
 
 
+async def test_a_certificate_of_ours_that_is_missing_or_unknown_is_a_wrong_set_up(server: Server, certificates: Path) -> None:
+    url = f"coaps+tcp://localhost:{server.port + 1}/atm"
+    strange = {"certificate": certificates / "stranger.pem", "key": certificates / "stranger.key"}
+    for shown in ({}, strange):
+        with pytest.raises(Unreachable) as caught:
+            async with uplink(url, ca=certificates / "ca.pem", **shown):
+                pytest.fail("connected without a certificate that the platform knows")
+        assert "check `certificate` and `key`" in str(caught.value) or "gone" in str(caught.value)  # it may just hang up
+
+
+@pytest.mark.parametrize(("name", "why"), [("expired", "has expired"), ("future", "is not yet valid")])
+async def test_a_certificate_that_is_not_valid_now_names_this_clock_too(
+    tmp_path: Path, certificates: Path, name: str, why: str
+) -> None:
+    files = ("-c", f"{certificates}/{name}.pem", "-j", f"{certificates}/{name}.key")
+    told = f"certificate {why}; check `ca`, the name, this clock"
+    with running(libcoap(tmp_path, "-d", "100", *files)) as server, pytest.raises(Refused, match=told):
+        async with uplink(f"coaps+tcp://localhost:{server.port + 1}/atm", ca=certificates / "ca.pem"):
+            pytest.fail("connected to a server whose certificate is not valid now")
+
+
 async def test_a_tls_connection_that_breaks_is_noticed_and_made_anew(server: Server, certificates: Path) -> None:
     async with TcpRelay(server.port + 1) as relay:
         link = uplink(f"coaps+tcp://localhost:{relay.port}/atm", **mine(certificates))

@@ -50,6 +50,18 @@ class Way:
         return "it rained"
 
 
+async def test_each_way_is_reminded_of_what_was_delivered_if_it_must_know() -> None:
+    class Reminded(Way):
+        recalled: Sequence[Envelope] = ()
+
+        def recall(self, settled: Sequence[Envelope]) -> None:
+            self.recalled = settled
+
+    first, second = Way("mqtt"), Reminded("thingsboard")
+    FailOver("platform", [first, second], lambda *_: None, lambda: 0.0, Choice(2)).recall([alarm(1)])
+    assert second.recalled == [alarm(1)]
+
+
 class Life:
     def __init__(self, hold: float = 0.0) -> None:
         self.mqtt, self.coap = Way("mqtt"), Way("coap")

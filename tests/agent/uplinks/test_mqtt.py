@@ -107,7 +107,7 @@ async def test_a_wrong_password_is_refused_with_the_remedy(tmp_path: Path, proto
     with running(mosquitto(tmp_path, f"password_file {users}")) as server:
         link = uplink(server.port, username="gateway", password_file=password, protocol=protocol)
         password.write_text("wrong\n")
-        with pytest.raises(Refused, match=r"user|authorised"):
+        with pytest.raises(Refused, match=r"refuses the connection: .*check `username`"):
             async with link:
                 pytest.fail("connected with a wrong password")
         password.write_text("right\n")  # read anew for each connection
@@ -260,6 +260,14 @@ async def test_the_largest_packet_that_a_broker_announces_is_never_exceeded(tmp_
     assert len(accepted) == 39
 
 
+async def test_a_broker_that_takes_hardly_anything_is_a_wrong_set_up_and_condemns_no_record() -> None:
+    tiny = bytes.fromhex("20 08 00 00 05 27 000000c8")  # CONNACK, Maximum Packet Size 200 (3.2.2.3.6)
+    async with scripted_broker(tiny) as port:
+        with pytest.raises(Refused, match="takes 200 bytes in a packet at most"):
+            async with uplink(port):
+                pytest.fail("connected")
+
+
 async def test_a_broker_that_ends_the_link_for_a_large_packet_gets_a_smaller_one_next_time() -> None:
     too_large = bytes.fromhex("e0 01 95")  # DISCONNECT, Packet too large (3.14.2.1)
     batch = [alarm(1), alarm(2)]
@@ -388,7 +396,7 @@ async def test_tls_with_a_client_certificate(secure_broker: Server, certificates
 
 
 async def test_tls_without_the_client_certificate_that_the_broker_wants(secure_broker: Server, certificates: Path) -> None:
-    with pytest.raises(Unreachable):
+    with pytest.raises(Unreachable, match=r"does it want TLS, or a client certificate\?|check `certificate` and `key`"):
         async with secure(secure_broker.port, ca=certificates / "ca.pem"):
             pytest.fail("connected without a certificate")
 
@@ -398,6 +406,18 @@ async def test_tls_with_a_stranger_is_refused(secure_broker: Server, certificate
     with pytest.raises(Refused, match=r"its certificate: .*check `ca`"):
         async with secure(secure_broker.port, ca=certificates / ca if ca else None):
             pytest.fail("connected to a stranger")
+
+
+@pytest.mark.parametrize(("name", "why"), [("expired", "has expired"), ("future", "is not yet valid")])
+async def test_a_certificate_that_is_not_valid_now_names_this_clock_too(
+    tmp_path: Path, certificates: Path, name: str, why: str
+) -> None:
+    """To a gateway that has woken in 1970 every certificate is one of the future."""
+    lines = ("allow_anonymous true", f"certfile {certificates}/{name}.pem", f"keyfile {certificates}/{name}.key")
+    told = f"its certificate: certificate {why}; check `ca`, the name, this clock"
+    with running(mosquitto(tmp_path, *lines)) as server, pytest.raises(Refused, match=told):
+        async with secure(server.port, ca=certificates / "ca.pem"):
+            pytest.fail("connected to a server whose certificate is not valid now")
 
 
 async def test_tls_under_another_name_is_refused(secure_broker: Server, certificates: Path) -> None:
@@ -413,6 +433,6 @@ async def test_tls_to_a_port_without_tls(broker: Server, certificates: Path) -> 
 
 
 async def test_no_tls_to_a_port_with_tls(secure_broker: Server) -> None:
-    with pytest.raises(Unreachable):
+    with pytest.raises(Unreachable, match="closed before it answered; is that the broker's port, does it want TLS"):
         async with uplink(secure_broker.port, ack_timeout=SHORT):
             pytest.fail("connected in the clear")

@@ -56,11 +56,12 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 async def test_nats_takes_batches_and_gives_them_to_a_subscriber_of_its_own(nats_server: Server) -> None:
-    listener = Listener(nats_server.port, "atm/gw-1/alarms", "%x", version="mqttv311")
+    listener = Listener(nats_server.port, "+/gw-1/alarms", "%x", version="mqttv311")
+    more = {"protocol": "3.1.1", "encoding": "cbor", "batch": 7, "status_topic": "ready/{gateway}/alarms"}
     try:
-        async with over_mqtt(nats_server.port, protocol="3.1.1", encoding="cbor", batch=7) as link:
+        async with over_mqtt(nats_server.port, **more) as link:
             batch = [alarm(position) for position in range(1, 31)]
-            await asyncio.sleep(0.5)  # until it has subscribed
+            await listener.line()  # the status: it has subscribed
             assert len((await link.send(batch, lambda: False)).accepted) == 30
             came: list[Envelope] = []
             while len(came) < 30:
@@ -192,7 +193,7 @@ async def test_a_black_hole_settles_nothing_and_once_it_is_gone_everything_is_de
             clock.skip(LIMIT)
             await relay.swallows(seen)
             clock.skip(LIMIT)
-            assert outbox.settled == []
+            assert outbox.receipts == []
             relay.heal()
             clock.skip(LIMIT)
             await until(lambda: not outbox.waiting["summaries"])
@@ -200,7 +201,7 @@ async def test_a_black_hole_settles_nothing_and_once_it_is_gone_everything_is_de
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             clock.close()
-    assert sorted({position for _, receipt in outbox.settled for position in receipt.accepted}) == list(range(1, 41))
+    assert sorted({position for _, receipt in outbox.receipts for position in receipt.accepted}) == list(range(1, 41))
 
 
 # A day -----------------------------------------------------------------------------------------------------------------

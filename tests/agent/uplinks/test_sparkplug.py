@@ -17,7 +17,7 @@ from agent.encode.sparkplug import Metric, Payload, Type, decode, encode
 from agent.encode.sparkplug_node import REBIRTH, REQUEST
 from agent.errors import ConfigError, Unreachable
 from agent.records import Envelope
-from agent.uplinks import sparkplug
+from agent.uplinks import Refused, sparkplug
 from agent.uplinks.sparkplug import Settings, SparkplugUplink
 from tests.agent.envelopes import GATEWAY, alarm, summary
 from tests.agent.uplinks.platforms import LIMIT, SHORT
@@ -29,7 +29,9 @@ NOW = 1_760_000_050.0  # s: the alarms of positions below 50 are history
 
 def uplink(port: int, **settings: Any) -> SparkplugUplink:
     given = {"group": "bank", "ack_timeout": LIMIT, **settings}
-    return sparkplug.open_uplink("platform", GATEWAY, Settings(f"mqtt://{HOST}:{port}", **given), lambda: NOW)
+    link = sparkplug.open_uplink("platform", GATEWAY, Settings(f"mqtt://{HOST}:{port}", **given))
+    link.now = lambda: NOW
+    return link
 
 
 @pytest.fixture
@@ -177,6 +179,18 @@ async def test_what_is_larger_than_the_broker_takes_goes_in_pieces(tmp_path: Pat
         assert "oversize" not in server.log()
     assert rejected == [11]
     assert len(accepted) == 23
+
+
+@pytest.mark.parametrize("limit", ["max_packet_size 1900", "message_size_limit 1900"])
+async def test_a_birth_that_the_broker_does_not_take_is_a_wrong_set_up_and_condemns_nothing(tmp_path: Path, limit: str) -> None:
+    """A birth tells every name in one message. One limit is announced by the broker, the other is its PUBACK 0x95."""
+    with running(mosquitto(tmp_path, "allow_anonymous true", limit)) as server:
+        async with uplink(server.port) as link:
+            with pytest.raises(Refused, match=r"DBIRTH/gw-1/ATM-7.* nothing can be told without it"):
+                await link.send([summary(1)])
+        with pytest.raises(Refused, match="DBIRTH"):
+            async with link:
+                pytest.fail("entered without its births")
 
 
 async def _all(link: SparkplugUplink, batch: list[Envelope]) -> tuple[list[int], list[int]]:

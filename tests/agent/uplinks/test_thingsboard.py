@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from agent.errors import Unreachable
+from agent.forward import Arrivals, Link, Plan, forward
+from agent.records import Envelope, Reading, Receipt, Stamp
+from agent.store.lane_store import Bounds, LaneStore
+from agent.store.opening import open_durable
 from agent.uplinks import thingsboard
 from agent.uplinks.thingsboard import Settings, ThingsboardUplink
 from tests.agent.envelopes import GATEWAY, alarm, summary
@@ -75,6 +80,51 @@ async def test_a_lost_acknowledgement_means_the_same_again_at_the_same_time(brok
             assert (await link.send([alarm(1)])).accepted == (1,)
     messages = await heard(ear, 6)
     assert messages[:3] == messages[3:]
+
+
+async def test_killed_between_two_values_of_one_millisecond_both_stand(broker: Server, ear: Listener, tmp_path: Path) -> None:
+    """The lines that came in one chunk have one time. The agent ends after some of them were delivered, without a word."""
+    readings = [Reading("ATM-7", "environment.temperature_c", float(number), 1_760_000_000.0) for number in range(20)]
+    bounds = Bounds(32 * 1024 * 1024, 0, 7.0, 16 * 1024 * 1024)
+    for delivered in (8, 20):
+        store, _ = open_durable(tmp_path / "store", GATEWAY, ["platform"], bounds, lambda: "life")
+        if delivered == 8:
+            store.append("readings", readings, Stamp(1_760_000_000.0, 1.0, "boot", synced=True))
+        link = Link("platform", lambda _: None, lambda: 0.0)
+        outbox = Limited(store, delivered)
+        task = asyncio.create_task(forward(uplink(broker.port, batch=4), outbox, Arrivals(), link, Plan(), Random(1)))
+        await outbox.done.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        store.tidy(Stamp(1_760_000_001.0, 2.0, "boot", synced=True))  # the cursor is on the disk
+        store.let_go()
+    entries = [
+        (entry["ts"], entry["values"]["environment.temperature_c"])
+        for topic, told in await heard(ear, 7)
+        if topic == "telemetry"
+        for entry in told["ATM-7"]
+    ]
+    assert sorted(entries) == [(1_760_000_000_000 + number, float(number)) for number in range(20)]
+
+
+class Limited:
+    """A store's writer, as far as forwarding needs it; `done` once so many readings were settled, and no more is given."""
+
+    def __init__(self, store: LaneStore, until: int) -> None:
+        self._store, self._until = store, until
+        self.done = asyncio.Event()
+
+    async def first(self, uplink: str, lanes: Sequence[str], limit: int, max_bytes: int) -> list[Envelope]:
+        found = [each for lane in lanes for each in self._store.read(uplink, lane, limit, max_bytes)]
+        return [each for each in found if each.position <= self._until]
+
+    async def settled(self, uplink: str, lane: str, count: int) -> list[Envelope]:
+        return self._store.settled(uplink, lane, count)
+
+    async def settle(self, uplink: str, lane: str, epoch: str, receipt: Receipt) -> None:
+        self._store.settle(uplink, lane, receipt)
+        if self._until in receipt.accepted:
+            self.done.set()
 
 
 async def test_calls_get_an_error_unless_they_are_signed_requests(broker: Server, ear: Listener) -> None:

@@ -1,18 +1,12 @@
-"""ThingSpeak's MQTT API over a real broker; its end is made after its documentation, with the limit that it keeps in silence."""
+"""ThingSpeak's MQTT API over a real broker; the conformance suite has it too."""
 
 from __future__ import annotations
 
-import json
-import threading
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import pytest
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.errors import Unreachable
 from agent.records import Reading
@@ -20,6 +14,7 @@ from agent.uplinks import thingspeak
 from agent.uplinks.thingspeak import ChannelSettings, Settings, ThingspeakUplink
 from tests.agent.envelopes import GATEWAY, alarm, envelope, summary
 from tests.agent.uplinks.platforms import LIMIT, SHORT
+from tests.agent.uplinks.thingspeak_end import Thingspeak
 from tests.servers import HOST, mosquitto, running
 
 CHANNEL = ChannelSettings(1417, "ATM-7", {"field1": "environment.temperature_c", "field3": "auxiliaries.cabinetDoor"})
@@ -29,45 +24,9 @@ def reading(position: int, value: Any) -> Any:
     return envelope("readings", position, Reading("ATM-7", "environment.temperature_c", value, 1_760_000_000.0 + position))
 
 
-class Thingspeak:
-    """Enters updates into a channel and tells subscribers of each; drops what comes within `limit` seconds of the last."""
-
-    def __init__(self, port: int, limit: float) -> None:
-        self.port = port
-        self.entries: list[dict[str, str]] = []
-        self.dropped = 0
-        self._limit, self._last = limit, float("-inf")
-        self._ready = threading.Event()
-        self._client = Client(CallbackAPIVersion.VERSION2, "thingspeak")
-        self._client.on_message = self._enter
-        self._client.on_subscribe = lambda *_: self._ready.set()
-        self._client.connect(HOST, port)
-        self._client.subscribe("channels/+/publish")
-        self._client.loop_start()
-        assert self._ready.wait(LIMIT)
-
-    def _enter(self, client: Client, _: Any, message: MQTTMessage) -> None:
-        assert message.qos == 0
-        if time.monotonic() - self._last < self._limit:
-            self.dropped += 1
-            return
-        self._last = time.monotonic()
-        channel = message.topic.split("/")[1]
-        said = dict(parse_qsl(message.payload.decode(), strict_parsing=True))
-        entry = {"channel_id": channel, "entry_id": len(self.entries) + 1, **said}
-        self.entries.append(said)
-        client.publish(f"channels/{channel}/subscribe", json.dumps(entry))
-
-    def stop(self) -> None:
-        client = self._client
-        client.disconnect()
-        client.loop_stop()
-        client.on_message = client.on_subscribe = None
-        del self._client
-
-    def uplink(self, **settings: Any) -> ThingspeakUplink:
-        given = {"channels": (CHANNEL,), "every": 1.0, "ack_timeout": LIMIT, **settings}
-        return thingspeak.open_uplink("platform", GATEWAY, Settings(f"mqtt://{HOST}:{self.port}", **given))
+def uplink(end: Thingspeak, **settings: Any) -> ThingspeakUplink:
+    given = {"channels": (CHANNEL,), "every": 1.0, "ack_timeout": LIMIT, **settings}
+    return thingspeak.open_uplink("platform", GATEWAY, Settings(f"mqtt://{HOST}:{end.port}", **given))
 
 
 @pytest.fixture
@@ -79,7 +38,7 @@ async def platform(tmp_path: Path) -> AsyncIterator[Thingspeak]:
 
 
 async def test_an_update_is_delivered_by_its_entry_and_none_comes_too_soon(platform: Thingspeak) -> None:
-    async with platform.uplink() as link:
+    async with uplink(platform) as link:
         assert (await link.send([summary(1)])).accepted == (1,)  # it has no field here
         assert (await link.send([alarm(1)])).accepted == (1,)
         assert (await link.send([reading(1, 21.5)])).accepted == (1,)
@@ -92,9 +51,9 @@ async def test_an_update_is_delivered_by_its_entry_and_none_comes_too_soon(platf
 
 
 async def test_what_the_platform_drops_is_kept(platform: Thingspeak) -> None:
-    async with platform.uplink() as other:
+    async with uplink(platform) as other:
         await other.send([reading(1, 20.0)])
-    link = platform.uplink(ack_timeout=SHORT / 2)
+    link = uplink(platform, ack_timeout=SHORT / 2)
     async with link:
         with pytest.raises(Unreachable, match=r"channel 1417: no entry of this update came back within 0\.3 s; check"):
             await link.send([reading(2, 21.0)])

@@ -169,7 +169,13 @@ async def test_mqtt_in_a_websocket_over_tls(tmp_path: Path, certificates: Path) 
 
 
 @pytest.mark.parametrize(
-    ("answer", "error"), [(b"HTTP/1.1 404 Not Found\r\n\r\n", Refused), (b"\x20\x02\x00\x00", Unreachable), (b"", Unreachable)]
+    ("answer", "error"),
+    [
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", Refused),
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", Unreachable),
+        (b"\x20\x02\x00\x00", Unreachable),
+        (b"", Unreachable),
+    ],
 )
 async def test_what_is_no_websocket_server(answer: bytes, error: type[Unreachable]) -> None:
     async def answer_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

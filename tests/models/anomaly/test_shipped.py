@@ -10,7 +10,8 @@ import numpy as np
 
 from agent.scoring import onnx_file, prove, trust
 from agent.scoring.baseline import Arrays, Baseline, Floats, learn
-from agent.scoring.learning import LearningModel, load_any
+from agent.scoring.learning import LearningModel
+from agent.scoring.loading import load_any
 from models.anomaly.__main__ import SHIPPED
 from models.anomaly.evaluate import open_graph
 from models.anomaly.steps import advance, begin

@@ -14,7 +14,7 @@ from firmware_sim.truth import Label
 from models.attack_risk import evaluate, measure
 from models.attack_risk.evaluate import Outcome
 from models.attack_risk.watch import AFTERMATH, Watched
-from models.attack_risk.worlds import Group, Kind, draw
+from models.attack_risk.worlds import ALIKE, Group, Kind, draw
 
 BEGUN, SEEN, OVER = 1_000.0, 1_100.0, 1_700.0
 ATTACK = Label(LabelKind.ATTACK, "blackBox", "BLACK_BOX", BEGUN, OVER, SEEN)
@@ -138,6 +138,7 @@ def test_the_summary_counts_worlds_and_months() -> None:
     assert (found["false_alarms"]["raised"], found["false_alarms"]["added"]) == (2, 1)
     assert found["false_alarms"]["causes"] == {"B2: roadWorks": 1, "X1: glare": 1}
     assert found["troubles"] == {trouble.scenario: {"worlds": 1, "with_false_alarm": 1, "classes": ["B2", "X1"]}}
-    assert found["where_rare_things_happen_often"]["per_machine_month"] == 1.0
+    assert found["where_rare_things_happen_often"]["machine_months"] == ALIKE
+    assert found["where_rare_things_happen_often"]["per_machine_month"] == 1.0 / ALIKE
     assert len(evaluate.for_card(found)) == 5
     assert [evaluate.unpack(each.plot, evaluate.pack(each)) for each in outcomes] == outcomes

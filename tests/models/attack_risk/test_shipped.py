@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -93,12 +94,14 @@ def test_a_technician_behind_the_same_doors_is_not() -> None:
 @pytest.mark.parametrize(
     ("words", "status"),
     [
-        (["train", "--lives", "2"], 2),
+        (["train", "--lives", "1"], 2),
         (["evaluate", "--model", "/nowhere.onnx", "--attacks", "1", "--troubles", "0", "--lives", "0"], 1),
     ],
 )
-def test_what_cannot_be_done_gets_one_line(words: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(words) == status
+def test_what_cannot_be_done_gets_one_line(
+    words: list[str], status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, *(("--out", str(tmp_path / "out")) if words[0] == "train" else ())]) == status
     assert len(capsys.readouterr().err.splitlines()) == 1
     with pytest.raises(SystemExit) as usage:
         main(["evaluate", "--attacks", "-1"])
