@@ -16,21 +16,20 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from msgspec import structs
 
-from agent.records import Body, EventClass, Quality, Reading, Severity, Value
+from agent.records import Body, EventClass, Reading, Severity, Value
 from agent.stages import Documents
 from agent.stages.calendar import Plan, Visit
 from agent.stages.cash import Cash, Cassette
-from agent.stages.clean import Clean, CleanSettings, Heard
-from agent.stages.evidence import Watch
+from agent.stages.clean import Clean, CleanSettings
 from agent.stages.judge import Judge
+from agent.stages.quick import Quick, quick
 from agent.stages.rules import Condition, Rule
 from agent.stages.score import Scores, Scoring
 from agent.stages.service import Service
-from agent.stages.tracks import CounterTrack, WordTrack
 from agent.stages.visits import Visits
 from agent.stages.windows import Windows
 
@@ -40,7 +39,6 @@ GAP = 31 * 86_400.0  # s without a word in a recorded session that are lived thr
 BACK = 5.0  # s that a tick may lie before the newest one; beyond it the clock was set
 
 
-_GOOD = Quality.GOOD
 _NEW: Any = object()  # is no value
 
 
@@ -79,16 +77,6 @@ class _Deriving(Protocol):
     def shift(self, by: float) -> None: ...
 
 
-class _Same(NamedTuple):
-    """What is touched when a point says the same again: a word, or a count, that every stage has and nobody doubts."""
-
-    value: Value
-    kind: type
-    heard: Heard
-    watch: Watch
-    summed: WordTrack | CounterTrack
-
-
 class Pipeline:
     """See the module. `feed` in the order of arrival, `tick` about once a second; neither ever blocks."""
 
@@ -106,7 +94,7 @@ class Pipeline:
             Service(settings.machine, settings.cassettes),
         )
         self._wanted: dict[str, tuple[_Deriving, ...]] = {}  # by point, who derives from it
-        self._same: dict[str, _Same | None] = {}  # by point; None: more is to be done than to touch it
+        self._quick: dict[str, Quick | None] = {}  # by point; None: its Readings go the whole way
         self._scores = {scoring.name: Scores(settings.machine, scoring) for scoring in settings.scorings}
         self._saved_scores: dict[str, dict[str, Any]] = {}  # of models that are not attached yet
         self._forgotten: Documents = {}  # of models that were detached
@@ -120,19 +108,13 @@ class Pipeline:
         """What one Reading of this machine brings about."""
         out: list[Body] = []
         point, at = reading.point, reading.at
-        same = self._same.get(point)
-        if same is not None and self._now <= at < self._due and at < self._judge.due:
-            value, kind, heard, watch, summed = same
-            if (
-                reading.value == value and heard.at < at and reading.value.__class__ is kind and not watch.silenced
-                and reading.quality is _GOOD and not reading.reason
-            ):  # fmt: skip
-                self._now = heard.at = watch.heard = summed.at = at
-                summed.n += 1
-                self._windows.dirty.add(point)
-                if self._scores:
-                    self._show_scores(reading)
-                return out
+        way = self._quick.get(point)
+        if way is not None and self._now <= at < self._due and at < self._judge.due and way.takes(reading):
+            self._now = at
+            self._windows.dirty.add(point)
+            if self._scores:
+                self._show_scores(reading)
+            return out
         if not 0.0 <= at < LATEST:
             if self._now == -inf:
                 return out  # nobody knows what time it is
@@ -147,19 +129,19 @@ class Pipeline:
             if self._clean.news and self._wanted.get(point, _NEW):
                 self._conclude(cleaned)
             self._take(cleaned, out)
-            if self._same.get(point, _NEW) is not None:
-                self._same[point] = self._kept(cleaned)
+            way = self._quick.get(point, _NEW)
+            if way is not None:
+                way = self._way(point) if way is _NEW else way
+                self._quick[point] = way.after(cleaned) if way is not None else None
         return out
 
-    def _kept(self, reading: Reading) -> _Same | None:
-        """What is touched when a point says the same again; None where that is never enough."""
-        point, value = reading.point, reading.value
-        heard, watch, summed = self._clean.track(point), self._judge.watch(point), self._windows.track(point)
-        simple = heard.plain and watch is not None and self._forwarded is not Forwarded.ALL
-        if not simple or not isinstance(summed, WordTrack | CounterTrack):
+    def _way(self, point: str) -> Quick | None:
+        """The quick way of a point's Readings."""
+        if self._forwarded is Forwarded.ALL:
             return None
-        sure = value is not None and value == heard.value == summed.last and reading.quality is _GOOD and not reading.reason
-        return _Same(value if sure else _NEW, value.__class__, heard, watch, summed)  # type: ignore[arg-type]
+        heard, watch, summed = self._clean.track(point), self._judge.watch(point), self._windows.track(point)
+        numbers = self._forwarded is Forwarded.NONE and not any(stage.wants(point) for stage in self._deriving)
+        return quick(heard, watch, summed, numbers=numbers)
 
     def tick(self, now: float) -> list[Body]:
         """What the passing of time brings about."""
@@ -228,7 +210,7 @@ class Pipeline:
             self._close_windows(now, out)
         if now >= self._clean.due:
             for reading in self._clean.tick(now):
-                self._same.pop(reading.point, None)
+                self._quick.pop(reading.point, None)
                 self._conclude(reading)
                 self._take(reading, out)
         for stage in self._deriving:
@@ -251,7 +233,7 @@ class Pipeline:
         if reading.point == "machine.visit":
             out += self._judge.visit(reading.at, planned=reading.value == "planned")
         self._derived[reading.point] = reading.value
-        self._same.pop(reading.point, None)
+        self._quick.pop(reading.point, None)
         self._conclude(reading, maker)
         self._take(reading, out)
 

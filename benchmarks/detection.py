@@ -103,14 +103,15 @@ _DOWN = frozenset(
         "linkDown",
         "pcHang",
         "mainsFailure",
+        "softwareUpdate",
     }
 )
 EXPLAINED: dict[str, frozenset[str]] = {
     "mainsFailure": frozenset({"mainsFailure"}),
     "batteryLow": frozenset({"mainsFailure"}),
     "batteryWorn": frozenset({"upsBatteryWorn"}),
-    "hostDown": frozenset({"linkDown", "pcHang", "mainsFailure"}),
-    "pcDown": frozenset({"pcHang", "mainsFailure"}),
+    "hostDown": frozenset({"linkDown", "pcHang", "mainsFailure", "softwareUpdate"}),
+    "pcDown": frozenset({"pcHang", "mainsFailure", "softwareUpdate"}),
     "deviceError": frozenset({"noteJam", "cardJam", "damaged"}),
     "deviceOff": frozenset({"mainsFailure", "pcHang", "damaged"}),
     "outOfService": _DOWN,
@@ -128,6 +129,7 @@ EXPLAINED: dict[str, frozenset[str]] = {
     "sensorStuck": frozenset({"sensorStuck"}),
     "contactChatter": frozenset({"contactChatter"}),
     "cableCut": frozenset({"cableCut"}),
+    "gasTrace": frozenset({"paint", "exhaust"}),
 }
 REPEATS = frozenset({"cassetteEmpty", "binFull", "underTemperature"})  # say again what the machine counts or measures rightly
 VISIT = 20 * MINUTE  # s that a visit lasts at most in which a fault may be made

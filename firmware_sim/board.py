@@ -104,7 +104,7 @@ class Board:
             raise ValueError(f"a sample period of {period} s is shorter than the world's millisecond")
         self.world = world
         self.period = period
-        self._noise = {name: Noise(world.seed, f"sensor/{name}") for name in PRECISION}
+        self._noise = [(name, Noise(world.seed, f"sensor/{name}"), precision) for name, precision in PRECISION.items()]
         self._last: dict[str, Value] = {}
         self._start()
 
@@ -197,11 +197,11 @@ class Board:
         if "motion.peak_ms2" in values:  # held from one sample to the next
             values["motion.peak_ms2"] = world.site.motion.peak_since(self._sampled_at)
         moment = round(now * 1000)
-        for name, (absolute, relative, decimals, signed) in PRECISION.items():
+        for name, noise, (absolute, relative, decimals, signed) in self._noise:
             value = values.get(name)
             if value is not None:
                 assert isinstance(value, int | float)
-                value += self._noise[name].normal(moment) * (absolute + relative * value)
+                value += noise.normal(moment) * (absolute + relative * value)
                 values[name] = round(value if signed or value > 0.0 else 0.0, decimals)
         for name in wiring.stuck | wiring.cut:
             if name in values and name not in self._reported:

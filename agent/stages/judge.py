@@ -28,7 +28,7 @@ _NOTHING: list[Alarm] = []
 
 
 @dataclass(slots=True, eq=False)
-class _Watched(Watch):
+class Watched(Watch):
     """A point that is watched, and what looks at it."""
 
     probes: list[Probe] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Judge:
         self._machine = machine
         self._families = {rule.rule: Family(rule, zone) for rule in rules}
         self._compared = {condition.per: list[Probe]() for rule in rules for condition in (*rule.when, *rule.unless)}
-        self._watches: dict[str, _Watched] = {}
+        self._watches: dict[str, Watched] = {}
         self._queue: list[tuple[float, int, Instance]] = []
         self._count = count()
         self._dirty: dict[Instance, None] = {}
@@ -80,7 +80,7 @@ class Judge:
                     alarms += self._judge(instance, at)
         return alarms
 
-    def watch(self, point: str) -> Watch | None:
+    def watch(self, point: str) -> Watched | None:
         """What is kept of a point; None when there were too many before it."""
         return self._watches.get(point)
 
@@ -88,11 +88,11 @@ class Judge:
     def _served(probe: Probe) -> list[Instance]:
         return [probe.instance] if probe.instance is not None else list(probe.family.instances.values())
 
-    def _meet(self, point: str, at: float) -> _Watched | None:
+    def _meet(self, point: str, at: float) -> Watched | None:
         """Begin to watch a point."""
         if len(self._watches) >= POINTS_LIMIT:
             return None
-        watch = self._watches[point] = _Watched(point, heard=at, changed=at)
+        watch = self._watches[point] = Watched(point, heard=at, changed=at)
         watch.compared = self._compared.get(point, watch.compared)
         watch.probes = [probe for family in self._families.values() for probe in family.meet(watch)]
         for probe in watch.probes:

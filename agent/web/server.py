@@ -75,6 +75,8 @@ class Page:
         self._settings = settings
         self._gateway = gateway
         self._sessions = Sessions(_secret(settings.secret_file), now) if settings.secret_file is not None else None
+        # over TLS browsers let nobody else set a cookie of such a name (RFC 6265bis, 4.1.3)
+        self._cookie = f"__Host-{COOKIE}" if settings.certificate is not None else COOKIE
         self._watchers = 0
         self._ending = asyncio.Event()
         app = web.Application(middlewares=[self._guard], client_max_size=BODY_LIMIT)
@@ -148,7 +150,7 @@ class Page:
         if self._settings.local and not _names_this_box(request.host):
             raise web.HTTPForbidden(text="open this page by the address 127.0.0.1 or localhost")  # DNS rebinding
         sessions = self._sessions
-        signed_in = sessions is not None and sessions.is_open(request.cookies.get(COOKIE, ""))
+        signed_in = sessions is not None and sessions.is_open(request.cookies.get(self._cookie, ""))
         request[SIGNED_IN] = signed_in
         if request.method == "POST":
             _require_own_page(request)
@@ -181,7 +183,7 @@ class Page:
     async def _stream(self, request: web.Request, stream: web.StreamResponse) -> None:
         before, quiet = b"", 0.0
         while not self._ending.is_set():
-            if self._sessions is not None and not self._sessions.is_open(request.cookies.get(COOKIE, "")):
+            if self._sessions is not None and not self._sessions.is_open(request.cookies.get(self._cookie, "")):
                 await stream.write(b"event: signedOut\ndata: {}\n\n")
                 return
             state = msgspec.json.encode({**self._gateway.view(), "mayAnnounce": request[SIGNED_IN]})
@@ -222,15 +224,15 @@ class Page:
         self._gateway.audit(f"page: signed in from {_peer(request)}")
         response = _json({})
         secure = self._settings.certificate is not None
-        response.set_cookie(COOKIE, token, httponly=True, samesite="Strict", secure=secure, path="/")
+        response.set_cookie(self._cookie, token, httponly=True, samesite="Strict", secure=secure, path="/")
         return response
 
     async def _sign_out(self, request: web.Request) -> web.StreamResponse:
         if self._sessions is not None:
-            self._sessions.sign_out(request.cookies.get(COOKIE, ""))
+            self._sessions.sign_out(request.cookies.get(self._cookie, ""))
             self._gateway.audit(f"page: signed out from {_peer(request)}")
         response = _json({})
-        response.del_cookie(COOKIE, path="/")
+        response.del_cookie(self._cookie, path="/", secure=self._settings.certificate is not None)
         return response
 
     async def _service(self, request: web.Request) -> web.StreamResponse:

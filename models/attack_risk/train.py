@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 from pathlib import Path
 from random import Random
@@ -63,19 +63,20 @@ def reporting(extent: Extent) -> Extent:
 def data(extent: Extent, limits: Floats) -> dict[str, str]:
     """What the card says of the worlds."""
     chosen = ", ".join(f"{name} {limit:.2f}" for name, limit in zip(CLASSES[1:], limits, strict=True))
+    learnt = _told(replace(extent, lives=0))
     both = f"these, and seeds from {FIRST_SEED[Group.CHOOSE]}: {_told(choosing(extent))}"
     return {
-        "learnt from": f"firmware_sim, seeds from {FIRST_SEED[Group.TRAIN]}: {_told(extent)}; parameters randomised; no licence "
-        "needed",
-        "thresholds chosen on": f"{both}; a score of 0.5 is, of each "
-        f"class, the logit {chosen}: {MARGIN} above the highest that is no attack, and never below {LOWEST:g}",
+        "learnt from": f"firmware_sim, seeds from {FIRST_SEED[Group.TRAIN]}: {learnt}; parameters randomised; no licence needed",
+        "thresholds chosen on": f"{both}; a score of 0.5 is, of each class, the logit {chosen}: {MARGIN} above the highest that "
+        f"is no attack, and never below {LOWEST:g}",
     }
 
 
 def _told(extent: Extent) -> str:
+    weeks = f", {extent.lives} weeks of ordinary life" if extent.lives else ""
     return (
         f"{extent.attacks} attacks, {extent.troubles} other troubles and look-alikes, {extent.often} times three days in which "
-        f"rare things happen often, {extent.lives} weeks of ordinary life"
+        f"rare things happen often{weeks}"
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 from agent.errors import ConfigError
 from agent.legs import GOOD, Leg, Point, legs
 from agent.metrics import METRICS, PREFIX, exposition
-from agent.scrape import HEAD_LIMIT, Page, ScrapeServer, parse
+from agent.scrape import HEAD_LIMIT, HELD, Page, ScrapeServer, parse
 
 DASHBOARD = Path(__file__).parents[2] / "systemd" / "grafana.json"
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -116,6 +116,14 @@ async def test_the_server_answers_and_refuses_in_http() -> None:
             assert (await said(server, request)).split(b" ")[1] == status
         with pytest.raises(ConfigError, match="name a free port"):
             await ScrapeServer(f"127.0.0.1:{server.port}", pages).__aenter__()
+
+
+async def test_whoever_holds_connections_open_takes_no_more_than_a_few() -> None:
+    async with ScrapeServer("127.0.0.1:0", {}) as server:
+        held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(HELD + 1)]
+        assert await held[-1][0].read() == b"", "closed unheard"
+        for _, writer in held:
+            writer.close()
 
 
 @pytest.mark.parametrize(

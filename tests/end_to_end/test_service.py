@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from agent import config
 from agent.app import Agent
 from agent.clock import SystemClock
+from agent.config.file import ConfigurationFile
+from agent.outgoing import Manifest, outgoing_of, write_manifest
 from agent.quiet import Quiet
 from agent.records import Loss
 from agent.status import statuses
@@ -51,7 +52,8 @@ def test_ready_watchdog_reloading_and_stopping_are_told(site: Site) -> None:
 
 async def life(file: Path) -> None:
     """One agent in this process: until it answers, then its orderly end."""
-    agent = Agent(config.load(file), SystemClock(), Quiet())
+    copies = ConfigurationFile(file, file.with_name("good.yaml"))
+    agent = Agent(copies.read(), SystemClock(), Quiet(), copies)
     running = asyncio.create_task(agent.run())
     try:
         while not running.done():
@@ -93,6 +95,20 @@ async def test_no_file_of_the_state_keeps_the_agent_from_starting(
             await life(file)
         losses = [each.body for each in history(site.store) if isinstance(each.body, Loss)]
         assert losses or "was damaged" in caplog.text or not held, f"{name}: nothing was said"
+    good, outgoing = file.with_name("good.yaml"), outgoing_of(site.store)
+    copies = ConfigurationFile(file, good)
+    _, waiting = copies.draft(file.read_text())
+    copies.adopt(waiting)
+    outgoing.mkdir()
+    write_manifest(outgoing, Manifest("gw.atmbackup", 9, "0" * 64))
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        for name in (good, file.with_name("received.yaml"), outgoing / "manifest.json"):
+            SPOILINGS[spoiling](name)
+        await life(file)
+    assert good.read_bytes() == file.read_bytes(), "it is made anew"
+    if spoiling != "removed":
+        assert "what the platform sent is lost" in caplog.text
 
 
 def test_a_file_that_may_not_be_read_is_set_aside(site: Site) -> None:
@@ -105,7 +121,7 @@ def test_a_file_that_may_not_be_read_is_set_aside(site: Site) -> None:
     def nobody() -> subprocess.Popen[bytes]:
         log = (site.room / "nobody.log").open("ab")
         with log:
-            return subprocess.Popen(as_nobody(site.room, "run", str(file)), stderr=log)
+            return subprocess.Popen(as_nobody(site.room, "run", "--good", str(own / "good.yaml"), str(file)), stderr=log)
 
     def answers() -> bool:
         return (own / "status.sock").exists()
@@ -117,10 +133,11 @@ def test_a_file_that_may_not_be_read_is_set_aside(site: Site) -> None:
         finally:
             agent.terminate()
             assert agent.wait(60) == 0
-        for victim in own.rglob("*.journal"):
-            if victim.parent.name == "alarms" or victim.name == "state.journal":
+        for victim in (*own.rglob("*.journal"), own / "good.yaml"):
+            if victim.parent.name == "alarms" or victim.name in ("state.journal", "good.yaml"):
                 victim.chmod(0)
                 os.chown(victim, 0, 0)
     said = (site.room / "nobody.log").read_text()
     assert said.count("it is set aside as") == 2
     assert "state.journal" in said
+    assert "good.yaml: the configuration that works cannot be kept: Permission denied" in said

@@ -21,7 +21,7 @@ READY = "exit 0"
 NOT_READY = "case $1 in check) exit 0 ;; esac; exit 3"
 REFUSES_THE_CONFIGURATION = "case $1 in check) exit 78 ;; esac; exit 0"
 BROKEN = "exit 127"
-COUNTED = ("ln", "mv", "rm", "pip", "systemctl")  # each call is one step
+COUNTED = ("ln", "mv", "pip", "systemctl")  # each call is one step
 
 STEP = """#!/bin/sh
 n=$(($(cat "$BOX/step") + 1)); echo $n >"$BOX/step"

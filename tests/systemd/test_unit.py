@@ -94,6 +94,21 @@ def bundle() -> ModuleType:
     return module
 
 
+def test_a_bundle_is_signed_by_an_ed25519_key_alone(tmp_path: Path) -> None:
+    for kind, right in (("ed25519", True), ("x25519", False)):
+        key = tmp_path / kind
+        subprocess.run(["openssl", "genpkey", "-algorithm", kind, "-out", str(key)], check=True, capture_output=True)
+        if right:
+            (tmp_path / "SHA256SUMS").write_bytes(b"sums")
+            (tmp_path / "SHA256SUMS.sig").write_bytes(bundle()._key(key).sign(b"sums"))
+            public = ["openssl", "pkeyutl", "-verify", "-inkey", str(key), "-rawin", "-in", str(tmp_path / "SHA256SUMS"),
+                      "-sigfile", str(tmp_path / "SHA256SUMS.sig")]  # fmt: skip
+            subprocess.run(public, check=True, capture_output=True)
+        else:
+            with pytest.raises(SystemExit, match="openssl genpkey -algorithm ed25519"):
+                bundle()._key(key)
+
+
 def test_the_bundle_takes_what_each_interpreter_needs_and_no_more() -> None:
     made = bundle()
     locked = made.requirements(REPOSITORY / "requirements.lock")

@@ -31,8 +31,8 @@ def config(tmp_path: Path) -> Path:
 
 
 def words(config: Path, **more: Any) -> argparse.Namespace:
-    given = {"config": config, "passphrase_file": config.with_name("passphrase"), "into": None, "keep": 0, "keep_config": True}
-    return argparse.Namespace(**given | more)
+    given = {"config": config, "passphrase_file": config.with_name("passphrase"), "into": None, "keep": 0, "send": False}
+    return argparse.Namespace(**given | {"keep_config": True} | more)
 
 
 def lying_agent(runtime: Path, path: str) -> threading.Thread:
@@ -46,7 +46,7 @@ def lying_agent(runtime: Path, path: str) -> threading.Thread:
             asked.recv(1000)
             asked.sendall(json.dumps({"done": True, "path": path}).encode() + b"\n")
 
-    agent = threading.Thread(target=answer)
+    agent = threading.Thread(target=answer, daemon=True)
     agent.start()
     return agent
 

@@ -287,7 +287,13 @@ async def test_over_tls_the_cookie_stays_there(tmp_path: Path, identity: tuple[P
         url = f"https://127.0.0.1:{page.port}/api/sign-in"
         async with browser.post(url, json={"secret": SECRET}, ssl=trust) as answer:
             assert answer.status == 200
+            assert answer.headers["Set-Cookie"].startswith("__Host-session=")
             assert "Secure" in answer.headers["Set-Cookie"]
+            assert "Domain" not in answer.headers["Set-Cookie"]
+            cookies = {"__Host-session": answer.cookies["__Host-session"].value}
+        url = f"https://127.0.0.1:{page.port}/api/curves"
+        async with browser.get(url, ssl=trust, cookies=cookies) as answer:
+            assert answer.status == 200
     with pytest.raises(ConfigError, match="name a certificate and its key"):
         async with Page(WebSettings(listen="127.0.0.1:0", certificate=key, key=key), State()):
             pass
