@@ -241,6 +241,8 @@ async def test_a_platform_that_is_silent_after_the_connect_is_unreachable_and_sa
 
 
 async def test_a_black_hole_settles_nothing_and_once_it_is_gone_everything_is_delivered(platform: Platform) -> None:
+    if not platform.survives_half_a_handshake:
+        pytest.skip("aiocoap's DTLS server does not: test_peers has libcoap's")
     outbox, arrivals = Outbox(), Arrivals()
     outbox.put(*(alarm(position) for position in range(1, 31)))
     link = Link("platform", lambda _: None, asyncio.get_running_loop().time)
