@@ -321,7 +321,7 @@ class CoapPlatform(Platform):
     def __init__(self, folder: Path, way: str = "coap", certificates: Path | None = None, **settings: Any) -> None:
         super().__init__()
         self._way, self._settings = way, settings
-        self.can_repeat = self.can_move = way in ("coap", "oscore")
+        self.can_repeat, self.can_move = way != "coaps+tcp", way in ("coap", "oscore")
         self.survives_half_a_handshake = way != "coaps"
         self._port = free_port()
         self._task: asyncio.Task[None] | None = None
