@@ -18,7 +18,6 @@ from agent.analysis.report import Report
 
 CASH_OUT, ATTACK, GIVEN = "cashOut", "attack", "given"
 LEVELS = (0.95, 0.99, 0.999)
-SIGMA = 0.8  # an assumption: paydays and gangs come to many machines at once
 STEPS = 1_000  # of the largest loss: what is lost is told to a thousandth of it, as long as …
 LONGEST = 100_000  # … the whole distribution has no more steps than these
 FAR = 25.0  # scales of a tail beyond which less than 1e-9 is left
@@ -67,7 +66,7 @@ class FleetLoss:
 
 
 def fleet_loss(
-    event: str, events: Sequence[Event], sigma: float = SIGMA, unit: float | None = None, left_out: Sequence[str] = ()
+    event: str, events: Sequence[Event], sigma: float, unit: float | None = None, left_out: Sequence[str] = ()
 ) -> FleetLoss:
     """The loss of all machines together; `unit` is about a thousandth of the largest loss where it is not given.
 

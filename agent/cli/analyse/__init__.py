@@ -11,19 +11,21 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from math import inf, nan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.analysis.fleet import ATTACK, CASH_OUT, GIVEN, SIGMA, Event, FleetLoss, attacks, cash_outs, fleet_loss
 from agent.analysis.measures import PlannedTime
 from agent.analysis.report import Report
-from agent.cli.analyse import exposures, reports
+from agent.cli.analyse import reports
 from agent.cli.span import add_span, add_store
 from agent.config.scalars import duration
 from agent.errors import EXIT_OK, AgentError
 
-LARGEST_SIGMA = 10.0
+if TYPE_CHECKING:
+    from agent.analysis.fleet import Event, FleetLoss
+
+SIGMA, LARGEST_SIGMA = 0.8, 10.0  # the first is an assumption: paydays and gangs come to many machines at once
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -124,18 +126,27 @@ def run(args: argparse.Namespace) -> int:
     """Analyse."""
     if not args.start < args.end:
         raise AgentError("--to must be later than --from")
-    if args.exposures is not None:
-        return _tell_fleet([], [_loss(args, GIVEN, exposures.read(args.exposures), [])], args)
-    found = reports.made(args)
+    found = reports.made(args) if args.exposures is None else []
     if len(found) == 1 and args.attacks_per_year is None:
         return _tell(found[0], args)
+    return _tell_fleet(found, _losses(found, args), args)
+
+
+def _losses(found: Sequence[Report], args: argparse.Namespace) -> list[FleetLoss]:
+    from agent.analysis.fleet import ATTACK, CASH_OUT, GIVEN, attacks, cash_outs  # loads numpy
+    from agent.cli.analyse import exposures
+
+    if args.exposures is not None:
+        return [_loss(args, GIVEN, exposures.read(args.exposures), [])]
     losses = [_loss(args, CASH_OUT, *cash_outs(found))]
     if args.attacks_per_year is not None:
         losses.append(_loss(args, ATTACK, *attacks(found, args.attacks_per_year)))
-    return _tell_fleet(found, losses, args)
+    return losses
 
 
 def _loss(args: argparse.Namespace, event: str, events: Sequence[Event], left_out: Sequence[str]) -> FleetLoss:
+    from agent.analysis.fleet import fleet_loss
+
     try:
         return fleet_loss(event, events, args.sigma, args.loss_unit, left_out)
     except ValueError as error:

@@ -35,7 +35,7 @@ def test_the_unit_is_chosen_and_changes_little() -> None:
 
 @pytest.mark.parametrize("events", [[], [Event("A", 0.0, 5.0)], [Event("A", 1.0, 0.0)]])
 def test_where_nothing_can_be_lost_nothing_is(events: list[Event]) -> None:
-    found = fleet_loss("given", events)
+    found = fleet_loss("given", events, 0.8)
     assert (found.expected, found.deviation, found.no_loss) == (0.0, 0.0, 1.0)
     assert {(tail.value_at_risk, tail.expected_shortfall) for tail in found.tails} == {(0.0, 0.0)}
 
@@ -61,7 +61,7 @@ def test_what_is_expected_of_all_is_the_sum_of_what_is_expected_of_each() -> Non
     events, unknown = cash_outs([at_risk("A", 0.2, 5_000.0), at_risk("B", 1.0, 90_000.0), at_risk("C", 0.0, 0.0)])
     assert events == [Event("A", 0.2, 25_000.0), Event("B", 1.0, 90_000.0), Event("C", 0.0, 0.0)]
     assert unknown == []
-    assert fleet_loss("cashOut", events).expected == pytest.approx(95_000.0)
+    assert fleet_loss("cashOut", events, 0.8).expected == pytest.approx(95_000.0)
 
 
 def test_a_machine_of_which_nothing_is_known_is_left_out_by_name() -> None:
@@ -76,7 +76,7 @@ def test_a_machine_of_which_nothing_is_known_is_left_out_by_name() -> None:
         (lambda: Event("A", -1.0, 1.0), "A: events: expected a number of 0 or more"),
         (lambda: Event("A", 1.0, float("nan")), "A: loss: expected a number of 0 or more"),
         (lambda: fleet_loss("given", CASE, -1.0), "sigma: expected 0 or more"),
-        (lambda: fleet_loss("given", CASE, unit=0.0), "unit: expected more than 0"),
+        (lambda: fleet_loss("given", CASE, 0.8, unit=0.0), "unit: expected more than 0"),
         (lambda: fleet_loss("given", [Event("A", 50.0, 1e9)], 0.0, unit=1.0), "take a larger unit"),
     ],
 )
