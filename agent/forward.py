@@ -90,7 +90,7 @@ class Count:
                 reached.set_result(None)
 
     def beyond(self, value: int) -> asyncio.Future[None]:
-        """Done once it is more than `value`, cancel it to wait no more."""
+        """Done once it is more than `value`; cancel it to wait no more."""
         reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.value > value:
             reached.set_result(None)

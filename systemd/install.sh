@@ -102,7 +102,10 @@ make_user_and_directories() {
   for group in dialout gpio; do  # plain Debian has no group gpio
     getent group "$group" >/dev/null || groupadd --system "$group"
   done
-  getent passwd atm-agent >/dev/null || useradd --system --user-group --home-dir "$state" --shell /usr/sbin/nologin atm-agent
+  if ! getent passwd atm-agent >/dev/null; then
+    getent group atm-agent >/dev/null || groupadd --system atm-agent
+    useradd --system --gid atm-agent --home-dir "$state" --shell /usr/sbin/nologin atm-agent
+  fi
   usermod --append --groups dialout,gpio atm-agent
   install -d -m 0755 "$home" "$home/versions"
   install -d -m 0750 -o root -g atm-agent "$etc"
@@ -247,6 +250,7 @@ purge() {
   rm -rf "$etc" "$state" "$backups" "$unit.d" "$root/etc/systemd/system/atm-agent-backup.service.d"
   rm -f "$root/var/lib/systemd/timers/stamp-atm-agent-backup.timer"
   if getent passwd atm-agent >/dev/null; then userdel atm-agent 2>/dev/null || true; fi
+  if getent group atm-agent >/dev/null; then groupdel atm-agent 2>/dev/null || true; fi
 }
 
 main "$@"

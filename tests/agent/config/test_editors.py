@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from agent.errors import ConfigError
 EXAMPLE = Path(__file__).parents[3] / "systemd" / "config.example.yaml"
 
 
+@cache
 def validator() -> Draft202012Validator:
     Draft202012Validator.check_schema(schema())
     return Draft202012Validator(schema())

@@ -62,6 +62,7 @@ class Platform:
     relay: TcpRelay | UdpRelay
     says_status = True  # it is told how the link is
     can_refuse = True  # it has a word for refusing one message
+    survives_half_a_handshake = True
     can_move = False  # an association outlives another address of the gateway
     can_repeat = True  # somebody on the line could say its word twice
 
@@ -320,7 +321,8 @@ class CoapPlatform(Platform):
     def __init__(self, folder: Path, way: str = "coap", certificates: Path | None = None, **settings: Any) -> None:
         super().__init__()
         self._way, self._settings = way, settings
-        self.can_repeat = self.can_move = way in ("coap", "oscore")
+        self.can_repeat, self.can_move = way != "coaps+tcp", way in ("coap", "oscore")
+        self.survives_half_a_handshake = way != "coaps"
         self._port = free_port()
         self._task: asyncio.Task[None] | None = None
         self._contexts: Path | None = None

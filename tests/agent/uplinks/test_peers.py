@@ -21,7 +21,7 @@ from agent.uplinks import Refused, Uplink, coap, mqtt
 from tests.agent.envelopes import GATEWAY, alarm, summary
 from tests.agent.test_forward import Outbox
 from tests.agent.uplinks.certificates import certificates
-from tests.agent.uplinks.platforms import LIMIT, SHORT, Clock
+from tests.agent.uplinks.platforms import DTLS, LIMIT, PSK, SHORT, Clock
 from tests.agent.uplinks.test_mqtt import Listener
 from tests.servers import HOST, Server, TcpRelay, UdpRelay, libcoap, mosquitto, nats, running
 
@@ -163,18 +163,22 @@ async def test_what_a_broker_drops_for_a_receiver_that_is_away_is_named_by_the_a
 @contextlib.asynccontextmanager
 async def line_to(kind: str, folder: Path, files: Path) -> AsyncIterator[tuple[TcpRelay | UdpRelay, Uplink]]:
     tls = ("-c", f"{files}/localhost.pem", "-j", f"{files}/localhost.key", "-C", f"{files}/ca.pem")
-    with running(nats(folder) if kind == "nats" else libcoap(folder, "-d", "100", *tls)) as server:
-        async with UdpRelay(server.port) if kind == "libcoap" else TcpRelay(server.port + (kind == "libcoap-tls")) as relay:
+    (folder / "psk").write_text(PSK)
+    secured = ("-k", PSK) if kind == "libcoap-dtls" else tls
+    with running(nats(folder) if kind == "nats" else libcoap(folder, "-d", "100", *secured)) as server:
+        port = server.port + ("tls" in kind)
+        async with UdpRelay(port) if kind in ("libcoap", "libcoap-dtls") else TcpRelay(port) as relay:
             mine = {"ca": files / "ca.pem", "certificate": files / "gw-1.pem", "key": files / "gw-1.key"}
             uplinks: dict[str, Callable[[], Uplink]] = {
                 "nats": lambda: over_mqtt(relay.port, protocol="3.1.1"),
                 "libcoap": lambda: over_coap(relay.port),
+                "libcoap-dtls": lambda: over_coap(relay.port, f"coaps://{HOST}:{relay.port}/atm", psk_file=folder / "psk"),
                 "libcoap-tls": lambda: over_coap(relay.port, f"coaps+tcp://localhost:{relay.port}/atm", **mine),
             }
             yield relay, uplinks[kind]()
 
 
-@pytest.mark.parametrize("kind", ["nats", "libcoap", "libcoap-tls"])
+@pytest.mark.parametrize("kind", ["nats", "libcoap", "libcoap-tls", *(["libcoap-dtls"] if DTLS else [])])
 async def test_a_black_hole_settles_nothing_and_once_it_is_gone_everything_is_delivered(
     tmp_path: Path, certificates: Path, kind: str
 ) -> None:
