@@ -130,6 +130,7 @@ EXPLAINED: dict[str, frozenset[str]] = {
     "contactChatter": frozenset({"contactChatter"}),
     "cableCut": frozenset({"cableCut"}),
     "gasTrace": frozenset({"paint", "exhaust"}),
+    "quiet": frozenset({"nobodyCame"}),
 }
 REPEATS = frozenset({"cassetteEmpty", "binFull", "underTemperature"})  # say again what the machine counts or measures rightly
 VISIT = 20 * MINUTE  # s that a visit lasts at most in which a fault may be made

@@ -15,7 +15,7 @@ from agent.stages.cash import Cassette
 from agent.stages.rules import Rule
 from firmware_sim.params import Parameters
 from firmware_sim.replay import replay
-from firmware_sim.truth import Label
+from firmware_sim.truth import Kind, Label
 from firmware_sim.world import World
 
 MACHINE = "atm-1"
@@ -88,7 +88,15 @@ def lived(
             if told:
                 alarms += only_alarms(told)
     alarms += alarms_until(end, now, pipeline)
-    return Lived(start, end, tuple(world.truth), alarms)
+    return Lived(start, end, (*world.truth, *days_without_customers(world, start, end)), alarms)
+
+
+def days_without_customers(world: World, start: float, end: float) -> Iterator[Label]:
+    """Whole days on which nobody came: the demand is a real machine's, and on some days that one could not be reached."""
+    came = {entry.at // DAY for entry in world.journal if entry.what == "customer"}
+    for day in range(int(-(-start // DAY)), int(end // DAY)):
+        if day not in came:
+            yield Label(Kind.DISTURBANCE, "nobodyCame", "", day * DAY, (day + 1) * DAY, day * DAY)
 
 
 def alarms_until(end: float, now: float, pipeline: Pipeline) -> Iterator[Alarm]:
