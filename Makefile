@@ -20,7 +20,7 @@ demo: $(VENV)/run.done
 
 test: $(VENV)/dev.done
 	@$(PYTHON) tests/servers_installed.py
-	$(BIN)/python -m pytest -n 3 $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 check: $(VENV)/dev.done
 	$(BIN)/ruff check
