@@ -158,6 +158,8 @@ def opened(path: Path, data: bytes) -> tuple[Any, Card]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    # exported graphs are folded already: as fast without the optimizers, which would keep a third of a megabyte
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.enable_cpu_mem_arena = False  # a row needs a few kilobytes; an arena would keep a megabyte
     options.log_severity_level = 4  # its own lines go to stderr unasked; what matters is raised
     try:
