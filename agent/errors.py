@@ -52,10 +52,6 @@ class StoreUnavailable(Unavailable):
     """The disk refuses to write: full, read-only or failing."""
 
 
-class CardDataError(AgentError, ValueError):
-    """Something looked like card data. The message names the place, never the value."""
-
-
 class ModelRefused(AgentError, ValueError):
     """A model may not be used; `word` is the state that the agent reports for it.
 

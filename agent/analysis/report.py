@@ -89,7 +89,7 @@ class Outlook:
     lasts_at_least: float | None
     """… and what one time in twenty exceeds; None when it lasts longer than can be foretold."""
     exposure: int | None
-    """All cash in the machine, which a thief would find."""
+    """The cash of all storage units that are configured, which a thief would find; retracted and rejected notes are not in it."""
     insured_limit: int | None
     days_known: int
     """Days of demand that the records hold, and how many of them are no observation, for customers could not be served."""

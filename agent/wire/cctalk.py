@@ -114,15 +114,6 @@ class Decoder:
             yield from self.feed(b"")
 
 
-FAULTS = {
-    1: "EEPROM checksum", 3: "credit sensor", 8: "sorter", 10: "coin dispensing", 11: "low level sensor", 12: "high level sensor",
-    23: "payout motor", 24: "payout timeout", 25: "payout jammed", 26: "payout sensor", 30: "ROM checksum", 33: "supply voltage",
-    34: "temperature", 38: "stacker", 39: "bill jammed", 44: "stacker missing", 45: "stacker full", 49: "opto", 50: "battery",
-    51: "door open", 53: "clock", 54: "firmware",
-}  # fmt: skip
-"""Fault codes of the self-check, those that are documented; 0 is none."""
-
-
 _TEST = (
     ("maxCurrent", "payoutTimeout", "motorReversed", "optoBlocked", "optoShort", "optoBlockedPayout", "powerUp", "disabled"),
     ("optoShortPayout", "singleCoin", "useOther", "fingerMismatch", "reverseLimit", "coilFault", "writePower", "pinMode"),
