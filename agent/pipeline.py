@@ -62,8 +62,10 @@ class PipelineSettings:
     plan: Plan = field(default_factory=Plan)
     cassettes: Mapping[str, Cassette] = field(default_factory=dict)
     scorings: tuple[Scoring, ...] = ()
+    bins: Mapping[str, int] = field(default_factory=dict)
+    """Units that only take notes, and what a note in them is worth at most, in minor units."""
     insured_limit: int | None = None
-    """Minor units; more cash than this is an exposure, and an Alarm."""
+    """Minor units; an exposure of more than this is an Alarm."""
 
 
 class _Deriving(Protocol):
@@ -87,7 +89,7 @@ class Pipeline:
         self._judge = Judge(settings.machine, rules, settings.plan.zone)
         self._windows = Windows(settings.machine, settings.window)
         self._visits = Visits(settings.machine, settings.plan)
-        self._cash = Cash(settings.machine, settings.cassettes)
+        self._cash = Cash(settings.machine, settings.cassettes, settings.bins)
         self._deriving: tuple[_Deriving, ...] = (
             self._visits,
             self._cash,
@@ -385,7 +387,7 @@ _MADE_HERE = re.compile(r"(machine|model)\..*|cashManagement\.dispenser|storage\
 def _insured(limit: int) -> Rule:
     return Rule(
         "overInsured",
-        (Condition("machine.cash", above=limit),),
+        (Condition("machine.exposure", above=limit),),
         EventClass.THRESHOLD,
         Severity.WARNING,
         f"More cash is in the machine than is insured: {{value}} of {limit} minor units.",

@@ -205,6 +205,7 @@ _NUMBERS: dict[str, tuple[str, float, float]] = {
     "powerManagement.batteryRuntime_s": ("s", 0, 1e6),
     "powerManagement.temperature_c": ("Cel", -55, 125),
     "machine.cash": ("minor units", 0, 1e12),
+    "machine.exposure": ("minor units", 0, 1e12),
     "model.{model}.score": ("/", 0, 1),
     "model.{model}.learned": ("/", 0, 1),
     "model.{model}.drift.{feature}": ("/", 0, 1e6),
