@@ -7,8 +7,8 @@ export const WORDS = {
     span: "Span", noCurve: "No summaries of this span yet.", points: "Everything it says", point: "Point", none: "No alarms.",
     planned: "planned work", cleared: "over", repeats: "times", evidence: "Evidence", link: "Link", backlog: "Waiting",
     store: "Store", lost: "The agent does not answer; trying again.", inIt: "in the machine", visit: "Visit",
-    readOnly: "Sign in to announce a visit.", unusable: "not usable", ago: "ago", screen: "service", card: "card",
-    printer: "printer", shutter: "shutter", cabinet: "cabinet", safe: "safe", seconds: "s", attack: "Attack",
+    readOnly: "Sign in to announce a visit.", unusable: "not usable", screen: "service", card: "card",
+    printer: "printer", shutter: "shutter", cabinet: "cabinet", safe: "safe", attack: "Attack", time: "Time",
   },
   de: {
     skip: "Zum Automaten", language: "Sprache", signIn: "Anmelden", signOut: "Abmelden", secret: "Kennwort dieses Gateways",
@@ -17,8 +17,8 @@ export const WORDS = {
     span: "Zeitraum", noCurve: "Noch keine Zusammenfassungen aus diesem Zeitraum.", points: "Alles, was er meldet", point: "Punkt",
     none: "Keine Alarme.", planned: "geplante Arbeit", cleared: "vorbei", repeats: "mal", evidence: "Belege", link: "Verbindung",
     backlog: "Wartend", store: "Speicher", lost: "Der Agent antwortet nicht; neuer Versuch läuft.", inIt: "im Automaten",
-    visit: "Besuch", readOnly: "Zum Ankündigen bitte anmelden.", unusable: "nicht brauchbar", ago: "her", screen: "Betrieb",
-    card: "Karte", printer: "Drucker", shutter: "Ausgabe", cabinet: "Gehäuse", safe: "Tresor", seconds: "s", attack: "Angriff",
+    visit: "Besuch", readOnly: "Zum Ankündigen bitte anmelden.", unusable: "nicht brauchbar", screen: "Betrieb",
+    card: "Karte", printer: "Drucker", shutter: "Ausgabe", cabinet: "Gehäuse", safe: "Tresor", attack: "Angriff", time: "Zeit",
   },
   zh: {
     skip: "跳到设备", language: "语言", signIn: "登录", signOut: "退出", secret: "本网关的密码",
@@ -27,7 +27,7 @@ export const WORDS = {
     span: "时间范围", noCurve: "该时段尚无汇总数据。", points: "全部测点", point: "测点", none: "没有告警。",
     planned: "计划内作业", cleared: "已解除", repeats: "次", evidence: "依据", link: "链路", backlog: "待发送",
     store: "存储", lost: "代理没有响应,正在重试。", inIt: "在设备内", visit: "到访",
-    readOnly: "登录后才能登记到访。", unusable: "不可用", ago: "前", screen: "服务", card: "读卡器",
-    printer: "打印机", shutter: "出钞口", cabinet: "柜体", safe: "保险柜", seconds: "秒", attack: "攻击",
+    readOnly: "登录后才能登记到访。", unusable: "不可用", screen: "服务", card: "读卡器",
+    printer: "打印机", shutter: "出钞口", cabinet: "柜体", safe: "保险柜", attack: "攻击", time: "时间",
   },
 };
