@@ -25,12 +25,20 @@ from agent.analysis.measures import (
     traffic,
 )
 from agent.analysis.past import Episode, Past, Replenishment, Seen
-from agent.analysis.risk import CashRisk, DayOfDemand, Forecast, cash_risk, first_empty, history_forecast, lasts_until
+from agent.analysis.risk import (
+    DAY,
+    HORIZON,
+    CashRisk,
+    DayOfDemand,
+    Forecast,
+    cash_risk,
+    first_empty,
+    history_forecast,
+    lasts_until,
+)
 from agent.analysis.spans import Span, common, seconds, without
 from agent.records import Alarm, Body, Summary
 
-DAY = 86_400.0
-HORIZON = 3 * DAY  # s until the next replenishment, where no calendar tells it
 PAST = "the past alone"
 CAUTIOUS = 0.95  # the level of cash-at-risk, and of the days that the cash lasts at least
 

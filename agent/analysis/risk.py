@@ -24,6 +24,8 @@ from math import exp, floor, isfinite, log
 from statistics import fmean
 from typing import Protocol, TypeAlias
 
+DAY = 86_400.0  # s
+HORIZON = 3 * DAY  # s until the next replenishment, where no calendar tells it
 CENSORED_BELOW = 0.95  # availability: a day on which the machine paid out less than it was asked for is a lower bound
 LEAST_SAMPLES = 8  # past spans that make a distribution
 

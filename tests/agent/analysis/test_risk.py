@@ -164,7 +164,7 @@ def test_unmet_demand_is_the_area_of_what_is_above(amounts: list[float], cash: f
 
 
 def test_the_check_case_as_a_model_would_tell_it() -> None:
-    """Many quantiles of the normal distribution of D.2 give what the normal distribution gives."""
+    """Many quantiles of the check case's normal distribution give what the normal distribution gives."""
     normal = NormalDemand.of_days(3, 12_000, 3_500)
     levels = [number / 200 for number in range(1, 200)]
     risk = cash_risk(41_200, 3, QuantileDemand({level: normal.quantile(level) for level in levels}))

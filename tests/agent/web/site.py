@@ -52,7 +52,10 @@ class State:
 
     async def curves(self, machine: str, span: float) -> dict[str, Any]:
         times = [self.at - 600.0 * step for step in range(100, 0, -1)]
-        return {"at": times, "curves": {"cash": [5.31e6 - 1e4 * n for n in range(99)] + [4.33e6], "attack_risk": [0.01] * 98 + [0.97, None]}}
+        return {
+            "at": times,
+            "curves": {"cash": [5.31e6 - 1e4 * n for n in range(99)] + [4.33e6], "attack_risk": [0.01] * 98 + [0.97, None]},
+        }
 
     async def service(self, machine: str, minutes: int) -> None:
         if machine not in [each["id"] for each in self.machines]:
