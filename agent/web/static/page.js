@@ -58,7 +58,9 @@ function renderMachines() {
 
 function renderCash(machine) {
   const cash = machine.cash;
-  at("cash").textContent = cash ? `${money(cash.value, cash.currency)} ${words().inIt}` : "–";
+  const days = machine.points["machine.daysToEmpty"];
+  const lasts = typeof days === "number" ? ` · ${words().lasts}: ${new Intl.NumberFormat(locale()).format(days)} ${words().days}` : "";
+  at("cash").textContent = cash ? `${money(cash.value, cash.currency)} ${words().inIt}${lasts}` : "–";
   const rows = Object.entries(machine.cassettes ?? {}).map(([unit, cassette]) => {
     const row = node("tr");
     row.append(node("td", unit), node("td", money(cassette.value, cassette.currency), "number"),

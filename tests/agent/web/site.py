@@ -24,7 +24,7 @@ def machine(name: str = "atm-1") -> dict[str, Any]:
             "auxiliaries.safeDoor": "locked", "auxiliaries.cabinetDoor": "closed", "cashManagement.dispenser": "attention",
             "cardReader.antiFraudModule": "ok", "cashDispenser.outDefault.shutter": "closed", "printer.paper.upper": "low",
             "environment.temperature_c": 21.53, "auxiliaries.heatSensor": None, "powerManagement.powerInStatus": "powering",
-            "auxiliaries.tamperSensor": "off", "machine.visit": "none", "motion.tilt_deg": 0.2,
+            "auxiliaries.tamperSensor": "off", "machine.visit": "none", "motion.tilt_deg": 0.2, "machine.daysToEmpty": 4.5,
         },
         "cash": {"currency": "EUR", "value": 4_330_000, "units": {"unit1": 850, "unit2": 40}},
         "cassettes": {
