@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agent import rooms
-from agent.analysis.holidays import COUNTRIES, Holidays
 from agent.audit import Audit
 from agent.config.settings import Settings
 from agent.pipeline import Pipeline
@@ -64,9 +63,13 @@ class Scorers:
 
     async def _foretell(self, countries: Mapping[str, str]) -> None:
         """Foretell the demand of every machine that has a new day. A model that breaks is asked no more: the past foretells."""
+        if (model := self._demand) is None:
+            return
+        from agent.analysis.holidays import COUNTRIES, Holidays  # noqa: PLC0415  only with such a model
+
         for pipeline in self._scored():
-            model, asked = self._demand, pipeline.asks_demand()
-            if model is None or model.word != "ok" or asked is None:
+            asked = pipeline.asks_demand()
+            if model.word != "ok" or asked is None:
                 continue
             country = countries.get(pipeline.machine, "")
             holidays = Holidays(country if country in COUNTRIES else "")

@@ -16,12 +16,11 @@ Amounts are minor units of one currency.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
-from math import exp, floor, isfinite, log
-from statistics import fmean
+from math import exp, floor, fsum, isfinite, log
 from typing import Protocol, TypeAlias
 
 DAY = 86_400.0  # s
@@ -61,7 +60,7 @@ class SampledDemand:
     @property
     def mean(self) -> float:
         """What is expected."""
-        return fmean(self.samples)
+        return _mean(self.samples)
 
     def probability_above(self, amount: float) -> float:
         """Of more than `amount`."""
@@ -76,7 +75,7 @@ class SampledDemand:
 
     def unmet(self, amount: float) -> float:
         """Expected demand beyond `amount`."""
-        return fmean(max(0.0, sample - amount) for sample in self.samples)
+        return _mean([max(0.0, sample - amount) for sample in self.samples])
 
 
 @dataclass(frozen=True)
@@ -280,12 +279,16 @@ def demand_from(past: Sequence[DayOfDemand], first: date, days: float) -> Sample
 
 def _weekday_means(known: Mapping[date, float]) -> dict[int, float]:
     """The mean of each weekday; of all days where a weekday was never seen."""
-    overall = fmean(known.values())
+    overall = _mean(known.values())
     by_weekday: dict[int, list[float]] = {}
     for day, amount in known.items():
         by_weekday.setdefault(day.weekday(), []).append(amount)
-    return {weekday: fmean(by_weekday.get(weekday, [overall])) for weekday in range(7)}
+    return {weekday: _mean(by_weekday.get(weekday, [overall])) for weekday in range(7)}
 
 
 def _expected(usual: Mapping[int, float], first: date, weights: Sequence[float]) -> float:
     return sum(usual[(first + timedelta(days=number)).weekday()] * weight for number, weight in enumerate(weights))
+
+
+def _mean(values: Collection[float]) -> float:
+    return fsum(values) / len(values)  # of the standard library's statistics a gateway would load no more than this
