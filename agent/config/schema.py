@@ -11,7 +11,6 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -168,7 +167,7 @@ class Document:
         if text is not None and text in values:
             return values[text]
         got = repr(text) if text is not None else _kind(node)
-        self.note(path, f"expected one of {', '.join(values)}; got {got}{_meant(str(text), list(values))}")
+        self.note(path, f"expected one of {', '.join(values)}; got {got}{meant(str(text), list(values))}")
         return BAD
 
     def _list(self, kind: Any, node: yaml.Node, path: str) -> Any:
@@ -220,7 +219,7 @@ class Document:
                 values[fields[key].name] = self.read(hints[fields[key].name], value, inner)
             elif key not in besides:
                 known = sorted({*fields, *besides})
-                self.note(inner, f"unknown key{_meant(key, known)}; known are {', '.join(known)}", line)
+                self.note(inner, f"unknown key{meant(key, known)}; known are {', '.join(known)}", line)
         required = [key for key, field in fields.items() if _is_required(field)]
         for key in required:
             if fields[key].name not in values:
@@ -279,7 +278,10 @@ def _kind(node: yaml.Node) -> str:
     return "nothing" if _is_null(node) else repr(node.value)
 
 
-def _meant(word: str, known: Sequence[str]) -> str:
+def meant(word: str, known: Sequence[str]) -> str:
+    """The end of a complaint about a word that is not known: the one that it was probably meant to be."""
+    from difflib import get_close_matches  # noqa: PLC0415  a file without mistakes never needs it
+
     close = get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]}?" if close else ""
 

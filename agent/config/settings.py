@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from agent.pipeline import Forwarded
 from agent.scrape import parse as address_of
@@ -139,6 +138,8 @@ class MachineSettings:
         """The time zone. Raises ValueError when the system does not know it."""
         if self.timezone == "UTC":
             return UTC  # known without the system's tables, which a small system may lack
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415  nor their reader, where nobody needs it
+
         try:
             return ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
