@@ -17,7 +17,9 @@ from models.anomaly.choose import Choice, Chosen, choose
 from models.anomaly.evaluate import THRESHOLD, Result, evaluate, mean, open_graph
 from models.anomaly.export import export, read_pace
 from models.anomaly.plot import plot, plot_choice
-from models.anomaly.series import DataError, Series, read, read_windows
+from models.anomaly.series import Series, read, read_windows
+from models.command import ended
+from models.data import DataError, check_outputs, whole
 
 HERE = Path(__file__).parent
 SHIPPED = HERE / "anomaly.onnx"
@@ -35,11 +37,7 @@ MEASURES: Sequence[tuple[str, Callable[[Result], float]]] = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0; 1 when a file cannot be used, which is said in one line; 2 for wrong usage."""
     options = _parser().parse_args(arguments)
-    try:
-        return int(options.run(options))
-    except DataError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+    return ended("anomaly", options.run, options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,6 +91,7 @@ def _progress(items: Iterable[Item], what: str, total: int) -> Iterable[Item]:
 
 
 def _train(options: argparse.Namespace) -> int:
+    check_outputs(options.out, options.plot)
     files, others = _series(options, options.data), _series(options, options.report)
     if others and not files:
         raise DataError("--report: goes with --data, on which the pace is chosen")
@@ -139,6 +138,7 @@ def _told(chosen: Chosen) -> dict[str, object]:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    check_outputs(options.out, options.plot)
     if bool(options.data) == bool(options.worlds):
         raise DataError("give either files with --data or a number of simulated machines with --worlds")
     run, pace = open_graph(options.model), read_pace(options.model)
@@ -153,7 +153,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     done = [evaluate(run, series, pace) for series in _progress(files, "scoring", len(files))]
     results = [result for result, _ in done]
     if options.out is not None:
-        with options.out.open("w", newline="") as file:
+        with whole(options.out) as draft, draft.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(("file", "row", "score", "label"))
             for series, (_, scores) in zip(files, done, strict=True):

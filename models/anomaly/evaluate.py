@@ -13,7 +13,8 @@ import onnxruntime
 
 from agent.scoring.baseline import Arrays, Baseline, Floats, Pace, Run, learn
 from models.anomaly.measures import auc, confusion, period, spans, vus_pr
-from models.anomaly.series import DataError, Series
+from models.anomaly.series import Series
+from models.data import DataError
 
 THRESHOLD = 0.5  # of the score: one half is the commissioning window's limit
 

@@ -15,16 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.scoring.baseline import LEAST_ROWS, MOST_FEATURES, Floats
+from models.data import DataError
 
 LABELS = ("label", "is_anomaly", "anomaly")  # what a column of labels is called, in any case
 YES_NO = {"true": True, "yes": True, "anomaly": True, "attack": True, "false": False, "no": False, "normal": False}
 TIMES = ("timestamp", "time", "date", "datetime")
 TRAINED = re.compile(r"_tr_(\d+)_")  # TSB-AD puts the rows to learn from into the file's name
 SHARE = 4  # of the rows is learned from where nothing else is said: one in four
-
-
-class DataError(ValueError):
-    """A file cannot be used; the message names file, place and remedy."""
 
 
 @dataclass(frozen=True)

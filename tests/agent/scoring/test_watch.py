@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from agent.scoring.baseline import LEAST_ROWS, Arrays, Baseline, learn, pack, unpack
 from agent.scoring.watch import CHUNK, Watch
 from models.anomaly.evaluate import open_graph
-from models.anomaly.series import DataError
+from models.data import DataError
 
 GRAPH = Path(__file__).parents[3] / "models" / "anomaly" / "anomaly.onnx"
 EVERY = 300.0
