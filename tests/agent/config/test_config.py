@@ -227,7 +227,9 @@ def test_a_file_that_would_grow_without_bound_is_refused(tmp_path: Path) -> None
     assert found
 
 
-@pytest.mark.parametrize("text", ["[" * 50_000, "gateway: " + "{id: " * 50_000, "- " * 50_000, "? " * 50_000, "[" * 200 + "]" * 200])
+@pytest.mark.parametrize(
+    "text", ["[" * 50_000, "gateway: " + "{id: " * 50_000, "- " * 50_000, "? " * 50_000, "[" * 200 + "]" * 200]
+)
 def test_a_file_that_nests_without_bound_is_refused(tmp_path: Path, text: str) -> None:
     """Composing it would take the process with it: the binding of libyaml recurses in C."""
     (found,) = mistakes(tmp_path, text)
