@@ -240,6 +240,19 @@ def test_a_file_that_would_grow_without_bound_is_refused(tmp_path: Path) -> None
     assert found
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 50_000, "gateway: " + "{id: " * 50_000, "- " * 50_000, "? " * 50_000, "[" * 200 + "]" * 200]
+)
+def test_a_file_that_nests_without_bound_is_refused(tmp_path: Path, text: str) -> None:
+    """Composing it would take the process with it: the binding of libyaml recurses in C."""
+    (found,) = mistakes(tmp_path, text)
+    assert "nests more than" in found or "got a list" in found
+
+
+def test_a_mistake_quotes_no_more_than_people_read(tmp_path: Path) -> None:
+    assert all(len(each) < 700 for each in mistakes(tmp_path, GOOD + f"clean: {{limits: {{{'x' * 1_000}: {'y' * 200_000}}}}}\n"))
+
+
 def test_the_shipped_rules_are_good() -> None:
     rules = config.shipped_rules()
     assert rules
