@@ -4,7 +4,8 @@
 
 Every attack and fault scenario is lived through once a seed, each time by another machine at another place (`--same-machine`: by
 the default one), sampled every `--sample` seconds and at every event. Then so many months of ordinary life: customers, visits,
-replenishments, brown-outs, road works, cleaning, glare, and what else befalls a machine that nobody attacks.
+replenishments, brown-outs, road works, cleaning, glare, rain, fumes, blows next door, software updates, and what else befalls a
+machine that nobody attacks.
 
     detected    an alarm of class SECURITY that names the attack's class, within its time scale (SCALE), counted from
                 the first moment at which anything of it could be observed
