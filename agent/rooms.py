@@ -41,7 +41,12 @@ def pipeline(name: str, settings: Settings) -> Pipeline:
     machine = next((each for each in settings.machines if each.id == name), None)
     more: dict[str, Any] = {}
     if machine is not None:
-        more = {"plan": machine.plan(), "cassettes": machine.cassettes, "insured_limit": machine.insured_limit}
+        more = {
+            "plan": machine.plan(),
+            "cassettes": machine.cassettes,
+            "bins": machine.bins,
+            "insured_limit": machine.insured_limit,
+        }
     forward = settings.forward
     return Pipeline(PipelineSettings(name, forward.summaries, forward.readings, settings.clean, rules, **more))
 

@@ -24,6 +24,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from models import data
+
 CARD_KEY = "card"
 OPSETS = {"": 17, "ai.onnx.ml": 3}  # the runtimes that the agent supports (onnxruntime 1.20 and later) all have them
 IR_VERSION = 9
@@ -62,9 +64,9 @@ def write(graph: onnx.GraphProto, card: Mapping[str, Any], folder: Path) -> Path
     entry.key, entry.value = CARD_KEY, json.dumps(card, ensure_ascii=False, sort_keys=True)
     onnx.checker.check_model(model, full_check=True)
     path = folder / f"{card['name']}.onnx"
-    path.write_bytes(model.SerializeToString(deterministic=True))
-    (folder / f"{path.name}.sha256").write_text(f"{sha256(path)}  {path.name}\n")  # the gateway compares; so does sha256sum -c
-    (folder / "card.md").write_text(page(card, path))
+    data.write(path, model.SerializeToString(deterministic=True))
+    data.write(folder / f"{path.name}.sha256", f"{sha256(path)}  {path.name}\n")  # the gateway compares; so does sha256sum -c
+    data.write(folder / "card.md", page(card, path))
     return path
 
 

@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     known = words[:1] if words[:1] and words[0] in COMMANDS else COMMANDS  # an agent that runs loads no other command
     args = parser(known).parse_args(argv)
     try:
-        return int(import_module(f"agent.cli.{args.command}").run(args))
+        status = int(import_module(f"agent.cli.{args.command}").run(args))
+        sys.stdout.flush()  # here it can still be told that nobody took it
     except ConfigError as error:
         for mistake in error.mistakes:
             print(mistake, file=sys.stderr)
@@ -62,7 +63,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"atm-agent: {error}", file=sys.stderr)
         return EXIT_FAILED
     except BrokenPipeError:  # whoever read our output has had enough of it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         return EXIT_OK
+    except OSError as error:
+        if args.command == "run":
+            raise  # a bug: the journal wants all of it
+        if error.filename is None:
+            _close_output()
+        place = "standard output" if error.filename is None else error.filename
+        print(f"atm-agent: {place}: {error.strerror}; look at the disk, and at who may write there", file=sys.stderr)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         return 130  # 128 + SIGINT, as shells expect
+    else:
+        return status
+
+
+def _close_output() -> None:
+    """What it did not take is not tried again when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
             print(effective(settings), end="")
         else:
-            print(args.config.read_text(), end="")
+            print(args.config.read_text(encoding="utf-8"), end="")
     else:
         _migrate(args)
     return EXIT_OK
@@ -47,9 +47,11 @@ def _migrate(args: argparse.Namespace) -> None:
     from agent.config.migrate import migrated
 
     try:
-        text, told = migrated(args.config.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{args.config}: cannot be read: {error}"]) from error
+        text, told = migrated(args.config.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{args.config}: cannot be read: {error.strerror}; name a file that this user may read"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{args.config}: byte {error.start} is not UTF-8; save the file as UTF-8"]) from error
     except ConfigError as error:
         raise ConfigError([f"{args.config}: {mistake}" for mistake in error.mistakes]) from error
     for line in told:
@@ -57,9 +59,9 @@ def _migrate(args: argparse.Namespace) -> None:
     if not args.write:
         print(text, end="")
     elif told:
-        args.config.with_name(args.config.name + ".old").write_text(args.config.read_text())
+        args.config.with_name(args.config.name + ".old").write_text(args.config.read_text(encoding="utf-8"), encoding="utf-8")
         draft = args.config.with_name(args.config.name + ".new")
-        draft.write_text(text)
+        draft.write_text(text, encoding="utf-8")
         draft.chmod(args.config.stat().st_mode & 0o777)
         draft.replace(args.config)
     if not told:

@@ -33,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
     """Unpack beside the target, check, and only then put everything in its place."""
     if args.config.exists() and not args.keep_config:
         raise AgentError(f"{args.config}: exists; remove it, or give --keep-config")
+    if not args.file.is_file():
+        raise AgentError(f"{args.file}: there is no such file; name one that atm-agent backup wrote")
     secret = passphrase(args, twice=False)
     args.config.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".restore-", dir=args.config.parent) as scratch:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sys
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 from agent import config
-from agent.errors import EXIT_FAILED, EXIT_OK
+from agent.errors import EXIT_OK, AgentError
 from agent.status import SOCKET, statuses
 
 
@@ -31,12 +30,12 @@ def run(args: argparse.Namespace) -> int:
     directory = config.load(args.config).gateway.runtime
     try:
         return asyncio.run(_print(directory, args))
+    except BrokenPipeError:
+        raise  # whoever read our output has had enough of it
     except OSError as error:
-        print(
-            f"{directory / SOCKET}: no agent answers ({error.strerror}); is it running, and may this user read it?",
-            file=sys.stderr,
-        )
-        return EXIT_FAILED
+        raise AgentError(
+            f"{directory / SOCKET}: no agent answers ({error.strerror}); is it running, and may this user read it?"
+        ) from error
 
 
 async def _print(directory: Path, args: argparse.Namespace) -> int:

@@ -27,6 +27,9 @@ Entries: TypeAlias = dict[str, tuple[int, yaml.Node]]
 
 FILE_LIMIT = 1024 * 1024  # bytes; a configuration of a few machines has a few thousand
 NODES_LIMIT = 100_000  # values, those behind aliases counted each time: a short file must not grow into a large one
+DEPTH_LIMIT = 100  # values within one another: who composes them recurses, and libyaml's binding has no bound but the stack's
+SHALLOW = 1_000  # brackets and columns with which a file need not be asked how deep it is: the stack holds twenty times that
+MESSAGE_LIMIT = 500  # characters of a mistake; it may quote the file
 BAD: Any = object()  # stands for a value that could not be read; a mistake has been noted
 
 
@@ -51,7 +54,8 @@ class Document:
     def note(self, path: str, message: str, line: int | None = None) -> None:
         """Note a mistake at a path; without a line it stands where the path was read, or the nearest one above it."""
         where = line if line is not None else self.line_of(path)
-        self.mistakes.append((where, f"{path}: {message}" if path else message))
+        said = f"{path}: {message}" if path else message
+        self.mistakes.append((where, said if len(said) <= MESSAGE_LIMIT else f"{said[:MESSAGE_LIMIT]} …"))
 
     def line_of(self, path: str) -> int:
         """Where a path was read, or the nearest one above it."""
@@ -72,12 +76,18 @@ class Document:
         if text is None:
             return None
         try:
+            if (line := _too_deep(text)) is not None:
+                self.note("", TOO_DEEP, line)
+                return None
             node = yaml.compose(text, Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
             self._note_yaml(error, text)
             return None
         except yaml.YAMLError as error:
             self.note("", f"is not YAML: {' '.join(str(error).split())}")
+            return None
+        except RecursionError:  # of the loader in Python
+            self.note("", TOO_DEEP)
             return None
         if node is None:
             self.note("", "is empty; expected settings, see systemd/config.example.yaml")
@@ -253,6 +263,27 @@ class Document:
         except ValueError as error:
             self.note(path, str(error))
             return BAD
+
+
+TOO_DEEP = f"nests more than {DEPTH_LIMIT} values in one another; this is no configuration"
+
+
+def _too_deep(text: str) -> int | None:
+    """The line in which values nest too deeply; None where they do not. Raises YAMLError.
+
+    No deeper than brackets were opened and columns were indented, twice: a list may stand in the column of its key.
+    """
+    if text.count("[") + text.count("{") + 2 * max(map(len, text.split("\n"))) < SHALLOW:
+        return None
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEPTH_LIMIT:
+            return event.start_mark.line + 1 if event.start_mark else 1
+    return None
 
 
 _PARENT = re.compile(r"(\.[^.\[]+|\[\d+\])$")

@@ -30,6 +30,7 @@ SHORTEST_SEASON = 12  # rows; what comes back sooner is smoothed away by the tra
 CYCLES = 3  # that a season must be seen
 LIKENESS = 0.5  # autocorrelation at its lag
 AS_GOOD = 0.95  # of the best: a shorter season that is nearly as alike is the season, the longer one a multiple
+NEAR = 12  # a season is off by less than one twelfth where its first return is hidden by noise
 SLACK = 2  # rows by which a season may come early or late
 MISSING_SHARE = 0.5  # of the rows; a feature that is missing more often is not watched
 SHRINK = 0.1  # of the correlations between traits, so that few rows do not make them up
@@ -161,8 +162,10 @@ def learn(
     normal = (settled - center) * gain
     precision = _precision(normal)
     distance = np.sqrt(np.einsum("ij,jk,ik->i", normal, precision, normal))
-    floor = float(distance.mean())
-    limit = chosen.limit * float(np.quantile(distance, TAIL)) / floor
+    floor, tail = float(distance.mean()), float(np.quantile(distance, TAIL))
+    if floor == 0.0:  # nothing moved: what moves as far as it has room is at the limit
+        floor = tail = 1.0
+    limit = chosen.limit * tail / floor
     slow = center.reshape(TRAITS, points)
     state = np.concatenate((traits[-1], last[None], slow, np.zeros((1, points))))
     return Baseline(
@@ -238,15 +241,16 @@ def season_length(values: Floats, likely: Sequence[int] = ()) -> int:
     """Rows after which `values` come back, seen at least three times; 1 when they do not.
 
     The best of the `likely` lags whose autocorrelation is 0.5 or more; else the shortest lag behind the autocorrelation's
-    first zero that is nearly its highest, under the same condition.
+    first zero that is nearly its highest, under the same condition, or the one near it that the later returns agree on.
     """
     count = len(values)
     centred = values - values.mean()
     spectrum = np.fft.rfft(centred, 1 << (2 * count - 1).bit_length())
-    raw = np.fft.irfft(np.abs(spectrum) ** 2)[: count // CYCLES + 1]
+    raw = np.fft.irfft(np.abs(spectrum) ** 2)[: count // 2 + 1]
     if raw[0] <= 1e-12 * count * max(1.0, float(np.abs(values).max()) ** 2):
         return 1
-    correlation = raw / raw[0] * count / (count - np.arange(len(raw)))
+    returns = raw / raw[0] * count / (count - np.arange(len(raw)))
+    correlation = returns[: count // CYCLES + 1]
     alike = [(correlation[lag], lag) for lag in likely if lag < len(correlation) and correlation[lag] >= LIKENESS]
     if alike:
         return max(alike)[1]
@@ -258,7 +262,14 @@ def season_length(values: Floats, likely: Sequence[int] = ()) -> int:
     if tail.max() < LIKENESS:
         return 1
     peaks = (tail >= np.roll(tail, 1)) & (tail >= np.roll(tail, -1)) & (tail >= AS_GOOD * tail.max())
-    return start + int(np.argmax(peaks))
+    return _agreed(returns, start + int(np.argmax(peaks)))
+
+
+def _agreed(correlation: Floats, lag: int) -> int:
+    """The lag near `lag` whose multiples are most alike: one row too many is a whole hour off after a month."""
+    near = range(lag - lag // NEAR, lag + lag // NEAR + 1)
+    times = np.arange(1, (len(correlation) - 1) // near[-1] + 1)
+    return max(near, key=lambda each: (float(correlation[each * times].mean()), -abs(each - lag)))
 
 
 def _profile(values: Floats, length: int, first: int) -> Floats:

@@ -34,6 +34,8 @@ TEXT = 120  # characters of a diagnostic payload that are worth repeating
 FRESH = 60.0  # s that a notification is fresh when it does not say so (RFC 7252, 5.10.5)
 LATE = 10.0  # s on top: then an observation is taken for forgotten, and made anew
 GONE = "the connection is gone"
+HALF = "it calls a message done of which it has only a part, so it puts no blocks together"
+WHOLE = "let it do so (RFC 7959), or set `batch_bytes: 1KiB`"
 AGAIN = 5.0  # s before a request for observation that failed is made again
 
 
@@ -124,6 +126,8 @@ class Session:
             if len(payload) > size:
                 self.blocks += 1
             if response.code != aiocoap.CONTINUE:
+                if more and response.code.is_successful():
+                    raise Refused(f"/{'/'.join(path)}: {HALF} ({response.code.dotted}); {WHOLE}")
                 return _answer(response)
             if not more:
                 raise self._fail("the platform asks for more after the last block")

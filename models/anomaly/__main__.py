@@ -17,8 +17,11 @@ from models.anomaly.choose import Choice, Chosen, choose
 from models.anomaly.evaluate import THRESHOLD, Result, evaluate, mean, open_graph
 from models.anomaly.export import export, read_pace
 from models.anomaly.plot import plot, plot_choice
-from models.anomaly.series import DataError, Series, read, read_windows
+from models.anomaly.series import Series, read, read_windows
+from models.command import ended
+from models.data import DataError, check_outputs, whole
 
+PICTURES = ("draw VUS-PR of every pace", "draw each file with its scores")
 HERE = Path(__file__).parent
 SHIPPED = HERE / "anomaly.onnx"
 Item = TypeVar("Item")
@@ -35,11 +38,7 @@ MEASURES: Sequence[tuple[str, Callable[[Result], float]]] = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0; 1 when a file cannot be used, which is said in one line; 2 for wrong usage."""
     options = _parser().parse_args(arguments)
-    try:
-        return int(options.run(options))
-    except DataError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+    return ended("anomaly", options.run, options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,19 +51,25 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, default=1, help="of the simulated machine in the card's golden rows")
     train.set_defaults(run=_train)
     judge = commands.add_parser("evaluate", help="learn on the first rows of each file, score the others, measure")
-    judge.add_argument("--data", nargs="+", type=Path, metavar="FILE", default=[])
-    judge.add_argument("--worlds", type=int, default=0, metavar="N", help="N simulated machines instead of files")
-    judge.add_argument("--model", type=Path, default=SHIPPED, metavar="FILE")
+    judge.add_argument("--data", nargs="+", type=Path, metavar="FILE", default=[], help="CSV: a header, then a row a moment")
+    judge.add_argument("--worlds", type=_count, default=0, metavar="N", help="N simulated machines instead of files")
+    judge.add_argument("--model", type=Path, default=SHIPPED, metavar="FILE", help="default: the one that ships")
     judge.add_argument("--out", type=Path, metavar="FILE", help="write every row's score as CSV")
     judge.add_argument("--seed", type=int, default=0, help="the first simulated machine")
     judge.set_defaults(run=_evaluate)
-    for command in (train, judge):
+    for each, command in enumerate((train, judge)):
         command.add_argument("--label", metavar="COLUMN", help="of the labels; else label, is_anomaly or anomaly")
-        command.add_argument("--train-rows", type=int, metavar="N", help="else from the name (tr_N), else a quarter")
+        command.add_argument("--train-rows", type=_count, metavar="N", help="else from the name (tr_N), else a quarter")
         command.add_argument("--windows", type=Path, metavar="JSON", help="NAB's labels, for files without a column of labels")
-        command.add_argument("--json", action="store_true")
-        command.add_argument("--plot", type=Path, metavar="FILE.png")
+        command.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+        command.add_argument("--plot", type=Path, metavar="FILE.png", help=PICTURES[each])
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, 0 or more")
+    return int(text)
 
 
 def _series(options: argparse.Namespace, paths: Sequence[Path], *, unlabelled: bool = False) -> list[Series]:
@@ -93,6 +98,7 @@ def _progress(items: Iterable[Item], what: str, total: int) -> Iterable[Item]:
 
 
 def _train(options: argparse.Namespace) -> int:
+    check_outputs(options.out, options.plot)
     files, others = _series(options, options.data), _series(options, options.report)
     if others and not files:
         raise DataError("--report: goes with --data, on which the pace is chosen")
@@ -139,6 +145,7 @@ def _told(chosen: Chosen) -> dict[str, object]:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    check_outputs(options.out, options.plot)
     if bool(options.data) == bool(options.worlds):
         raise DataError("give either files with --data or a number of simulated machines with --worlds")
     run, pace = open_graph(options.model), read_pace(options.model)
@@ -146,14 +153,18 @@ def _evaluate(options: argparse.Namespace) -> int:
         return _evaluate_worlds(options, pace)
     files = _series(options, options.data, unlabelled=True)
     for series in files:
+        if series.counting:
+            print(f"{series.path}: columns that count the rows are left out: {', '.join(series.counting)}", file=sys.stderr)
         if series.left_out:
             print(f"{series.path}: columns that change least are left out: {', '.join(series.left_out)}", file=sys.stderr)
+        if tainted := int(series.labels[: series.trained].sum()):
+            print(f"{series.path}: {tainted} of the rows to learn from are labelled, and count as usual", file=sys.stderr)
         if not series.labelled:
-            print(f"{series.path}: has no labels (--label names their column), so only alarms are told", file=sys.stderr)
+            print(f"{series.path}: no row is labelled (--label names the column), so only alarms are told", file=sys.stderr)
     done = [evaluate(run, series, pace) for series in _progress(files, "scoring", len(files))]
     results = [result for result, _ in done]
     if options.out is not None:
-        with options.out.open("w", newline="") as file:
+        with whole(options.out) as draft, draft.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(("file", "row", "score", "label"))
             for series, (_, scores) in zip(files, done, strict=True):
@@ -179,18 +190,22 @@ def _json(value: float) -> float | None:
     return None if isnan(value) else value
 
 
+def _cell(value: float) -> str:
+    return "-" if isnan(value) else f"{value:.3f}"
+
+
 def _print(results: Sequence[Result]) -> None:
     wide = max(len(result.name) for result in results)
     print(f"{'file':{wide}}   rows  learned  window  VUS-PR (hindsight)   AUC     F1  false  missed  spans found  false alarms")
     for one in results:
         print(
-            f"{one.name:{wide}} {one.rows:6} {one.trained:8} {one.window:7}  {one.vus_pr:6.3f} {one.vus_pr_in_hindsight:11.3f} "
-            f"{one.auc:6.3f} {one.f1:6.3f} {one.false_rate:6.3f} {one.missed_rate:7.3f} {one.found:8}/{one.spans:<3}"
-            f" {one.false_alarms:12}"
+            f"{one.name:{wide}} {one.rows:6} {one.trained:8} {one.window:7}  {_cell(one.vus_pr):>6} "
+            f"{_cell(one.vus_pr_in_hindsight):>11} {_cell(one.auc):>6} {_cell(one.f1):>6} {_cell(one.false_rate):>6} "
+            f"{_cell(one.missed_rate):>7} {one.found:8}/{one.spans:<3} {one.false_alarms:12}"
         )
     print()
     for name, value, error in _means(results):
-        print(f"{name:20} {value:6.3f}" + (f" ± {error:.3f} (standard error over {len(results)} files)" if error else ""))
+        print(f"{name:20} {_cell(value):>6}" + (f" ± {error:.3f} (standard error over {len(results)} files)" if error else ""))
     print(f"false and missed alarm rate, F1: of rows, at a score of {THRESHOLD:g}; nothing is scored in the rows learned from")
 
 

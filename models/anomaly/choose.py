@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from agent.scoring.baseline import Floats, Pace, learn
 from models.anomaly.evaluate import filled
 from models.anomaly.measures import period, vus_pr
-from models.anomaly.series import DataError, Series
+from models.anomaly.series import Series
 from models.anomaly.steps import begin, measure, remember
+from models.data import DataError
 
 FAST = (24.0, 48.0)
 SLOW = (0.5, 1.0, 2.0)

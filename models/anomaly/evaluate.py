@@ -13,7 +13,8 @@ import onnxruntime
 
 from agent.scoring.baseline import Arrays, Baseline, Floats, Pace, Run, learn
 from models.anomaly.measures import auc, confusion, period, spans, vus_pr
-from models.anomaly.series import DataError, Series
+from models.anomaly.series import Series
+from models.data import DataError
 
 THRESHOLD = 0.5  # of the score: one half is the commissioning window's limit
 
@@ -56,6 +57,8 @@ def open_graph(path: Path) -> Run:
         session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; export it first: python -m models.anomaly train") from error
+    except Exception as error:  # the runtime raises what it likes
+        raise DataError(f"{path}: is no model ({type(error).__name__}); export one: python -m models.anomaly train") from error
     names = [output.name for output in session.get_outputs()]
 
     def run(inputs: Arrays) -> Arrays:

@@ -16,8 +16,8 @@ from models.anomaly import worlds
 from models.anomaly.choose import Chosen
 from models.anomaly.evaluate import THRESHOLD, open_graph, stream
 from models.anomaly.graph import graph
-from models.anomaly.series import DataError
 from models.card import CARD_KEY, sha256, versions, write
+from models.data import DataError
 
 NAME = "anomaly"
 VERSION = "1.0"
@@ -35,14 +35,10 @@ LIMITS = (
 
 
 def export(chosen: Chosen, folder: Path, seed: int) -> Path:
-    """Write anomaly.onnx and card.md. The same choice, files and seed give the same bytes. Raises DataError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path = write(graph(), _card(chosen, seed, None), folder)
-        golden = _golden(path, chosen.pace, seed)
-        return write(graph(), _card(chosen, seed, golden), folder)
-    except OSError as error:
-        raise DataError(f"{folder}: {error.strerror}; name a folder that you may write to") from error
+    """Write anomaly.onnx and card.md. The same choice, files and seed give the same bytes. Raises OSError."""
+    path = write(graph(), _card(chosen, seed, None), folder)
+    golden = _golden(path, chosen.pace, seed)
+    return write(graph(), _card(chosen, seed, golden), folder)
 
 
 def _golden(path: Path, pace: Pace, seed: int) -> tuple[Baseline, int, Floats, Floats]:

@@ -14,11 +14,12 @@ from agent.scoring.baseline import Floats
 from models.anomaly.choose import Choice
 from models.anomaly.evaluate import THRESHOLD, Result
 from models.anomaly.measures import spans
-from models.anomaly.series import DataError, Series
+from models.anomaly.series import Series
+from models.data import save
 
 
 def plot(done: Sequence[tuple[Series, Result, Floats]], path: Path) -> None:
-    """Write the picture. Raises DataError when matplotlib is missing or the file cannot be written."""
+    """Write the picture. Raises OSError."""
     figure = _figure(2.4 * len(done))
     axes = figure.subplots(2 * len(done), 1, squeeze=False, height_ratios=[2, 1] * len(done))[:, 0]
     for (series, result, scores), value_axis, score_axis in zip(done, axes[::2], axes[1::2], strict=True):
@@ -39,7 +40,7 @@ def plot(done: Sequence[tuple[Series, Result, Floats]], path: Path) -> None:
             for first, last in spans(series.labels):
                 axis.axvspan(first, last, color="tab:red", alpha=0.15)
     axes[-1].set_xlabel("row; green: learned from, red: labelled")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _title(result: Result) -> str:
@@ -58,22 +59,12 @@ def plot_choice(choice: Choice, names: Sequence[str], path: Path) -> None:
     axis.set(xlim=(0, 1), xlabel="VUS-PR; grey: every pace of the grid")
     axis.invert_yaxis()
     axis.legend(loc="lower right")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _figure(height: float) -> Any:
-    """An empty figure. Raises DataError when matplotlib is missing."""
-    try:
-        canvas, figures = import_module("matplotlib.backends.backend_agg"), import_module("matplotlib.figure")
-    except ImportError as error:
-        raise DataError("a picture needs matplotlib; install it with: pip install 'atm-edge-agent[plot]'") from error
+    """An empty figure."""
+    canvas, figures = import_module("matplotlib.backends.backend_agg"), import_module("matplotlib.figure")
     figure = figures.Figure(figsize=(12, height), layout="constrained")
     canvas.FigureCanvasAgg(figure)
     return figure
-
-
-def _save(figure: Any, path: Path) -> None:
-    try:
-        figure.savefig(path, dpi=110)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: {error}; name a .png in a folder that you may write to") from error

@@ -15,16 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.scoring.baseline import LEAST_ROWS, MOST_FEATURES, Floats
+from models.data import DataError
 
 LABELS = ("label", "is_anomaly", "anomaly")  # what a column of labels is called, in any case
 YES_NO = {"true": True, "yes": True, "anomaly": True, "attack": True, "false": False, "no": False, "normal": False}
 TIMES = ("timestamp", "time", "date", "datetime")
+DECIMAL = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 TRAINED = re.compile(r"_tr_(\d+)_")  # TSB-AD puts the rows to learn from into the file's name
 SHARE = 4  # of the rows is learned from where nothing else is said: one in four
-
-
-class DataError(ValueError):
-    """A file cannot be used; the message names file, place and remedy."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,8 @@ class Series:
     """Whether the file says which rows are anomalous."""
     left_out: tuple[str, ...] = ()
     """Columns that change least in the rows to learn from, where there are more than a baseline takes."""
+    counting: tuple[str, ...] = ()
+    """Columns that rise by the same step from row to row, and so are no measurements; they are left out."""
 
     @property
     def name(self) -> str:
@@ -57,8 +57,8 @@ def read(
 ) -> Series:
     """Read one file: a header, then numbers. Raises DataError.
 
-    `windows` are NAB's labels: file -> spans of time. Columns of times and of words are left out, and columns that never change.
-    `unlabelled`: a file without a column of labels will do.
+    `windows` are NAB's labels: file -> spans of time. Columns of times and of words are left out, and columns that never change
+    or only count the rows. `unlabelled`: a file in which no row is labelled will do.
     """
     header, table = _table(path)
     times = [index for index, name in enumerate(header) if name.lower() in TIMES]
@@ -81,9 +81,22 @@ def read(
     if not moving.any():
         names = ", ".join(header[at] for at in numbers)
         raise DataError(f"{path}: column {names} never changes, so nothing in it can be unusual; give another one")
-    columns = tuple(header[at] for at, moves in zip(numbers, moving, strict=True) if moves)
-    labelled = windows is not None or marked is not None
-    return _with_training(Series(path, columns, values[:, moving], labels, 0, labelled), train_rows)
+    counting = np.array([_counts(column) for column in values.T])
+    if (moving & ~counting).any():  # a file of nothing but a ramp is a series of one
+        moving &= ~counting
+    else:
+        counting[:] = False
+    columns, counters = (
+        tuple(header[at] for at, chosen in zip(numbers, which, strict=True) if chosen) for which in (moving, counting)
+    )
+    labelled = (windows is not None or marked is not None) and bool(labels.any() or not unlabelled)
+    return _with_training(Series(path, columns, values[:, moving], labels, 0, labelled, counting=counters), train_rows)
+
+
+def _counts(column: Floats) -> bool:
+    """Whether it rises by the same step from row to row: a number of the row, or its time."""
+    steps = np.diff(column)
+    return len(steps) > 1 and bool(steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-6, atol=0.0))
 
 
 def read_windows(path: Path) -> Mapping[str, Sequence[Sequence[str]]]:
@@ -103,10 +116,13 @@ def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             head = file.readline()
             file.seek(0)
-            lines = csv.reader(file, delimiter=max(",;\t", key=head.count))
+            mark = max(",;\t", key=head.count)
+            lines = csv.reader(file, delimiter=mark)
             header = [name.strip() for name in next(lines, [])]
-            rows = [(lines.line_num, row) for row in lines if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            rows = [(lines.line_num, [_cell(cell, mark) for cell in row]) for row in lines if row]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+    except (OSError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"{path}: {reason}; give a CSV file with a header") from error
     if not rows:
@@ -115,6 +131,11 @@ def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         if len(row) != len(header):
             raise DataError(f"{path}: line {line} has {len(row)} cells, the header {len(header)}; mend the line")
     return header, rows
+
+
+def _cell(cell: str, mark: str) -> str:
+    """Where no comma parts the cells, one in a number is its decimal point."""
+    return cell.replace(",", ".") if mark != "," and DECIMAL.fullmatch(cell.strip()) else cell
 
 
 def _number(path: Path, line: int, column: str, cell: str) -> float:
@@ -181,17 +202,21 @@ def _with_training(series: Series, train_rows: int | None) -> Series:
         trained = train_rows
     elif named is not None:
         trained = int(named[1])
-    elif series.labelled:
+    elif series.labelled and first > LEAST_ROWS:
         trained = max(LEAST_ROWS, min(rows // SHARE, first - 1))
     else:
         trained = max(LEAST_ROWS, rows // SHARE)
+    if rows <= LEAST_ROWS:
+        raise DataError(f"{series.path}: {rows} rows; more than {LEAST_ROWS} are needed to learn what is usual and to score")
     if not LEAST_ROWS <= trained < rows:
         raise DataError(
-            f"{series.path}: {trained} of {rows} rows to learn from; at least {LEAST_ROWS} are needed and some must be left: "
-            "set --train-rows"
+            f"{series.path}: {trained} of {rows} rows to learn from; set --train-rows to {LEAST_ROWS} or more, and fewer than all"
         )
     if series.labelled and not series.labels[trained:].any():
-        raise DataError(f"{series.path}: no row after the first {trained} is labelled; set --train-rows")
+        raise DataError(
+            f"{series.path}: no row after the first {trained} is labelled, and those are learned from; give a longer file, or "
+            f"fewer of them with --train-rows (at least {LEAST_ROWS})"
+        )
     return _narrowed(replace(series, trained=trained))
 
 

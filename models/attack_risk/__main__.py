@@ -11,12 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.errors import ModelRefused
 from models.attack_risk import evaluate, train
 from models.attack_risk.evaluate import Outcome
 from models.attack_risk.evidence import CLASSES
 from models.attack_risk.train import Extent
 from models.attack_risk.worlds import ALIKE, Group, Plot
+from models.command import ended
+from models.data import check_outputs, write
 from models.kept import Kept
 
 T = TypeVar("T")
@@ -32,11 +33,7 @@ KINDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0, 1 when something failed, 2 for wrong usage."""
     args = _parse(arguments)
-    try:
-        return int(args.run(args))
-    except (ModelRefused, ModuleNotFoundError, OSError) as error:
-        print(f"attack_risk: {error}", file=sys.stderr)
-        return 1
+    return ended("attack_risk", args.run, args)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -79,6 +76,7 @@ def _train(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
+    check_outputs(None, args.plot)
     args.out.mkdir(parents=True, exist_ok=True)  # an hour later would be late to say that it cannot be
     other, told, studied = train.choosing(extent), train.reporting(extent), train.kept()
     learned = replace(extent, lives=0).plots(Group.TRAIN)
@@ -103,11 +101,12 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
+    check_outputs(args.out, args.plot)
     plots, judged = _extent(args).plots(Group.REPORT, args.first), evaluate.kept(args.model)
     outcomes = _all("worlds", judged, partial(evaluate.judge, args.model), plots, args.jobs)
     measures = evaluate.summary(outcomes)
     if args.out is not None:
-        args.out.write_text(json.dumps(measures, indent=1) + "\n")
+        write(args.out, json.dumps(measures, indent=1) + "\n")
     _plot(outcomes, args.plot)
     judged.forget()
     if args.json:

@@ -7,16 +7,15 @@ from math import isfinite
 from pathlib import Path
 
 from models.attack_risk.measure import TIME_SCALE, Found
+from models.data import save
 
 LEAST = 0.5  # s: where the logarithmic axis begins
 
 
 def delays(found: Sequence[Found], path: Path) -> None:
-    """Draw one panel an attack. Raises OSError, and ModuleNotFoundError with its remedy when matplotlib is missing."""
-    try:
-        import matplotlib as mpl
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("--plot needs matplotlib; install it with: pip install 'atm-edge-agent[plot]'") from error
+    """Draw one panel an attack. Raises OSError."""
+    import matplotlib as mpl
+
     mpl.use("Agg")
     from matplotlib import pyplot
 
@@ -44,5 +43,5 @@ def delays(found: Sequence[Found], path: Path) -> None:
     for row in panels:
         row[0].set_ylabel("share of attacks named")
     panels[0, 0].legend(loc="lower right")
-    figure.savefig(path, dpi=120)
+    save(figure, path)
     pyplot.close(figure)

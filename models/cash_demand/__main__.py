@@ -11,14 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agent.analysis.holidays import COUNTRIES, HolidayError, Holidays, read_dates
+from agent.analysis.holidays import COUNTRIES, Holidays, read_dates
 from models import card
 from models.cash_demand import train
 from models.cash_demand.evaluate import Judged, judge, learn_and_judge, origins, spread
 from models.cash_demand.features import HORIZON
 from models.cash_demand.learn import LEAST_DAYS, Effort, learn, too_little
 from models.cash_demand.measure import SPANS
-from models.cash_demand.series import Calendar, DataError, Series, read
+from models.cash_demand.series import Calendar, Series, read
+from models.command import ended
+from models.data import DataError, check_outputs, write
 
 LEAST_BACK = 28  # days before the first one ahead
 MEASURES = ("smape", "mae", "mase", "wql", "coverage")
@@ -27,11 +29,7 @@ MEASURES = ("smape", "mae", "mase", "wql", "coverage")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0; 1 when something cannot be used, which is said in one line; 2 for wrong usage."""
     options = _parse(arguments)
-    try:
-        return int(options.run(options))
-    except (DataError, HolidayError, ModuleNotFoundError, OSError) as error:
-        print(f"cash_demand: {error}", file=sys.stderr)
-        return 1
+    return ended("cash_demand", options.run, options)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -86,6 +84,7 @@ def _open(options: argparse.Namespace) -> tuple[Series, Calendar, Holidays]:
 
 
 def _train(options: argparse.Namespace) -> int:
+    check_outputs(options.out / train.SHIPPED.name, options.plot)
     series, calendar, holidays = _open(options)
     if lacking := too_little(series, len(series)):
         print(f"cash_demand: {lacking}: the model that ships probably knows more", file=sys.stderr)
@@ -95,7 +94,6 @@ def _train(options: argparse.Namespace) -> int:
     with _bar("learning", (len(usable) + 1) * effort.steps + len(usable) * options.horizon) as step:
         judged = [learn_and_judge(series, calendar, each, options.horizon, effort, options.seed, step) for each in usable]
         learned = learn(series, calendar, len(series), effort, options.seed, step)
-    options.out.mkdir(parents=True, exist_ok=True)
     about = train.data(series, holidays.country, options.calendar_shift, options.licence)
     path = train.write(learned, about, train.measures(judged), options.out)
     said = {"file": str(path), "bytes": path.stat().st_size, "sha256": card.sha256(path)}
@@ -104,6 +102,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    check_outputs(options.out, options.plot)
     series, calendar, _ = _open(options)
     wanted = origins(len(series), options.horizon, max(1, options.origins), options.apart)
     if wanted[-1] < LEAST_BACK:
@@ -125,7 +124,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             judged = [learn_and_judge(series, calendar, each, options.horizon, effort, options.seed, step) for each in wanted]
     said = {"trained_on": str(model) if model is not None else "the rows before"}
     if options.out is not None:
-        options.out.write_text(json.dumps(_object(judged, said), indent=1) + "\n")
+        write(options.out, json.dumps(_object(judged, said), indent=1) + "\n")
     _say(options, series, judged, said)
     return 0
 

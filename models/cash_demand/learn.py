@@ -17,7 +17,8 @@ from models.cash_demand.factors import factors
 from models.cash_demand.features import HORIZON
 from models.cash_demand.graph import LEVELS, SPAN, Head, Learned, Rows, daily_rows, sum_rows
 from models.cash_demand.network import Floats, Training
-from models.cash_demand.series import Calendar, DataError, Series
+from models.cash_demand.series import Calendar, Series
+from models.data import DataError
 
 LEAST_DAYS = 28 + 2 * HORIZON  # before `end`: four weeks to look back on, and one morning's days ahead as often again
 LEAST_KNOWN = 8_000  # days of machines that make a model better than the one that ships

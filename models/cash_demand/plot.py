@@ -11,6 +11,7 @@ from models.cash_demand.evaluate import Judged
 from models.cash_demand.graph import LEVELS, MIDDLE
 from models.cash_demand.measure import HIGH, by_day
 from models.cash_demand.series import Series
+from models.data import save
 
 BACK = 28  # days before the origin that are shown
 PANELS = ("small", "middle", "large")
@@ -18,11 +19,9 @@ LOW = 0.05
 
 
 def forecasts(series: Series, judged: Judged, path: Path) -> None:
-    """Draw. Raises OSError, and ModuleNotFoundError with its remedy when matplotlib is missing."""
-    try:
-        import matplotlib as mpl
-    except ModuleNotFoundError as missing:
-        raise ModuleNotFoundError("--plot needs matplotlib; install it with: pip install matplotlib") from missing
+    """Draw. Raises OSError."""
+    import matplotlib as mpl
+
     mpl.use("Agg")
     from matplotlib import pyplot
 
@@ -40,7 +39,7 @@ def forecasts(series: Series, judged: Judged, path: Path) -> None:
     grid["levels"].set(xlabel="quantile", ylabel="share of days not above", title="calibration")
     grid["ahead"].plot(by_day(actual.T, judged.quantiles), marker=".", linewidth=0.8)
     grid["ahead"].set(xlabel="days ahead", ylabel="SMAPE", title="error over all machines", ylim=(0, None))
-    figure.savefig(path, dpi=110)
+    save(figure, path)
     pyplot.close(figure)
 
 

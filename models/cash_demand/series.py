@@ -17,16 +17,13 @@ from agent.analysis.holidays import Holidays
 from models.cash_demand.columns import Array
 from models.cash_demand.features import HISTORY, HORIZON
 from models.cash_demand.network import Floats
+from models.data import DataError
 
 UNKNOWN = frozenset({"", "nan", "na", "n/a", "null", "none", "?", "-"})
 FORMS = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d-%b-%y", "%d-%b-%Y")
 """How dates are written; a time of day may follow."""
 THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?")
 MOST_DAYS = 40_000  # a hundred years: a year written wrong would ask for more
-
-
-class DataError(ValueError):
-    """A file cannot be used; the message names file, place and remedy."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from models.cash_demand.features import HISTORY, HORIZON
 from models.cash_demand.graph import LEVELS, SPAN, Learned, Rows, graph
 from models.cash_demand.measure import SPANS
 from models.cash_demand.network import Floats
-from models.cash_demand.series import DataError, Series
+from models.cash_demand.series import Series
+from models.data import DataError
 
 VERSION = "1.0"
 HERE = Path(__file__).parent

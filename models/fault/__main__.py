@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import onnx
 
 from models import card
+from models.command import ended
+from models.data import DataError, check_outputs, write
 from models.fault import milling, train
 from models.fault.learn import LEAST_LIVES, forget, judge, learn, lives
-from models.fault.milling import DataError
 from models.fault.worlds import FEATURES, Group, Lived
 
 Item = TypeVar("Item")
@@ -23,11 +24,7 @@ Item = TypeVar("Item")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0; 1 when something cannot be used, which is said in one line; 2 for wrong usage."""
     options = _parse(arguments)
-    try:
-        return int(options.run(options))
-    except (DataError, ModuleNotFoundError, OSError) as error:
-        print(f"fault: {error}", file=sys.stderr)
-        return 1
+    return ended("fault", options.run, options)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -59,6 +56,7 @@ def _count(text: str) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    check_outputs(None, options.plot)
     if options.data is not None:
         if options.out is None:
             raise DataError("--data: name a folder with --out; the model that ships comes from simulated machines")
@@ -80,6 +78,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    check_outputs(options.out, options.plot)
     if options.data is not None:
         return _say_milling(options, _cross_validated(options)[1], {})
     threshold = _threshold(options.model)
@@ -139,7 +138,7 @@ def _say_lives(options: argparse.Namespace, reported: Sequence[Lived], path: Pat
 
 def _say(options: argparse.Namespace, said: dict[str, Any]) -> None:
     if getattr(options, "out", None) is not None and options.run is _evaluate:
-        options.out.write_text(json.dumps(said, indent=1) + "\n")
+        write(options.out, json.dumps(said, indent=1) + "\n")
     if options.json:
         print(json.dumps(said))
         return

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.data import DataError
 from models.forest import Derived, Floats, Forest, Growth, grow
 
 COLUMNS = {  # in the file -> here; kelvin, revolutions a minute, newton metres, minutes
@@ -38,10 +39,6 @@ GROWTH = Growth(trees=20, depth=8)
 FOLDS = 5
 LEAST_ROWS = 200
 LEAST_FAULTS = 2 * FOLDS
-
-
-class DataError(ValueError):
-    """A file cannot be used; the message names file, place and remedy."""
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import card
+from models.command import ended
+from models.data import DataError, check_outputs, whole
 from models.tabular import export, measure
 from models.tabular.encode import check_leaks, usable
 from models.tabular.kinds import EXPLANATIONS, KINDS
 from models.tabular.measure import FOLDS, Fold
-from models.tabular.table import DataError, Labelled, label, read
+from models.tabular.table import Labelled, label, read
 
 DRIVERS = 3  # columns named beside a score
 SHOWN = 8  # columns in a table
@@ -29,11 +31,7 @@ MEASURES = {"auc": "AUC", "accuracy": "accuracy", "brier": "Brier", "calibration
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0; 1 when a file cannot be used, which is said in one line; 2 for wrong usage."""
     options = _parse(arguments)
-    try:
-        return int(options.run(options))
-    except (DataError, ModuleNotFoundError, OSError) as error:
-        print(f"tabular: {error}", file=sys.stderr)
-        return 1
+    return ended("tabular", options.run, options)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -94,6 +92,7 @@ def _prepare(options: argparse.Namespace) -> tuple[Labelled, list[str]]:
 
 
 def _train(options: argparse.Namespace) -> int:
+    check_outputs(options.out, options.plot)
     labelled, notes = _prepare(options)
     table, labels = labelled.table, labelled.labels
     folds = _folds(labelled, options.model, options)
@@ -136,6 +135,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    check_outputs(options.out, options.plot)
     if options.model.endswith(".onnx"):
         return _measure_file(options, Path(options.model))
     if options.model not in KINDS:
@@ -194,7 +194,7 @@ def _reasons(names: Sequence[str], contributions: NDArray[np.float64]) -> list[s
 def _write_scores(
     path: Path, lines: Sequence[int], labels: NDArray[np.bool_], scores: NDArray[np.float64], reasons: Sequence[str]
 ) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with whole(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["line", "label", "score", "drivers"])
         for line, yes, score, reason in zip(lines, labels, scores, reasons, strict=True):

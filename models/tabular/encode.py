@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.tabular.table import SHOWN, DataError, Table, as_number, is_known
+from models.data import DataError
+from models.tabular.table import SHOWN, Table, as_number, is_known
 
 Floats = NDArray[np.float32]
 SHRINK = 2.0  # rows of the overall share that a word begins with

@@ -14,10 +14,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from models import card
+from models.data import DataError
 from models.tabular.encode import Encoding, Floats
 from models.tabular.kinds import EXPLANATIONS, Model, graph
 from models.tabular.measure import THRESHOLD
-from models.tabular.table import DataError
 
 VERSION = "1.0"
 GOLDEN_ROWS = 32

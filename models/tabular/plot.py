@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.data import save
 from models.tabular.measure import calibration, measure
 
 
 def draw(labels: NDArray[np.bool_], scores: NDArray[np.float64], title: str, path: Path) -> None:
-    """Two panels. Raises OSError, and ModuleNotFoundError with its remedy when matplotlib is missing."""
-    try:
-        import matplotlib as mpl
-    except ModuleNotFoundError as missing:
-        raise ModuleNotFoundError("--plot needs matplotlib; install it with: pip install matplotlib") from missing
+    """Two panels. Raises OSError."""
+    import matplotlib as mpl
+
     mpl.use("Agg")
     from matplotlib import pyplot
     from sklearn.metrics import roc_curve
@@ -32,5 +31,5 @@ def draw(labels: NDArray[np.bool_], scores: NDArray[np.float64], title: str, pat
     right.plot(false, true)
     right.set(xlabel="false positive rate", ylabel="true positive rate", title=f"ROC, AUC {found.auc:.4f}")
     figure.suptitle(title)
-    figure.savefig(path, dpi=120)
+    save(figure, path)
     pyplot.close(figure)

@@ -13,16 +13,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.data import DataError
+
 UNKNOWN = frozenset({"", "nan", "na", "n/a", "null", "?"})  # "none" says something: that there is none
 DECIMAL = re.compile(r"[+-]?\d+,\d+")
 LEAST_ROWS = 50
 LEAST_OF_CLASS = 10
 CELL = 131_072  # characters; the csv module's bound
 SHOWN = 40  # characters of a cell in a message
-
-
-class DataError(ValueError):
-    """A file cannot be used; the message names file, place and remedy."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 from models.anomaly import __main__ as command
 from models.anomaly.choose import PACES, Choice
 from models.anomaly.plot import plot_choice
-from models.anomaly.series import DataError, read
+from models.anomaly.series import read
 
 ROWS = 900
 
@@ -61,15 +61,14 @@ GOOD = [f"{row % 7},{int(row == 500)}" for row in range(600)]
         (None, (), "No such file or directory; give a CSV file with a header"),
         ("", (), "has no rows below its header"),
         (lines(), (), "has no rows below its header"),
-        (b"\xff\xfe\x00", (), "give a CSV file with a header"),
+        (b"\xff\xfe\x00", (), "byte 0 is not UTF-8; save the file as UTF-8"),
         (lines("1,0", "much,0"), (), "line 3, column 'value': expected a number, got 'much'"),
         (lines("1,0", "inf,0"), (), "line 3, column 'value': expected a number, got 'inf'"),
         (lines("1,0", "1"), (), "line 3 has 1 cells, the header 2"),
         (lines(*[f"5,{int(row == 500)}" for row in range(600)]), (), "column value never changes"),
         (lines(*[f"nan,{int(row == 500)}" for row in range(600)]), (), "column value never changes"),
-        (lines(*GOOD[:300]), (), "no row is labelled"),
         (lines(*[f"{row % 7},1" for row in range(600)]), (), "every row is labelled"),
-        (lines(*GOOD[350:]), (), "400 of 250 rows to learn from; at least 400 are needed"),
+        (lines(*GOOD[350:]), (), "250 rows; more than 400 are needed"),
         (lines(*GOOD), ("--train-rows", "30"), "30 of 600 rows to learn from"),
         (lines(*GOOD), ("--train-rows", "550"), "no row after the first 550 is labelled"),
         (lines(*GOOD), ("--label", "truth"), "has no column truth among value, label"),
@@ -99,15 +98,36 @@ def test_without_labels_only_alarms_are_told(tmp_path: Path, capsys: pytest.Capt
     assert "name the column of labels with --label" in capsys.readouterr().err
     assert command.main(["evaluate", *words, "--json", "--plot", str(tmp_path / "p.png")]) == 0
     out, err = capsys.readouterr()
-    assert err == f"{file}: has no labels (--label names their column), so only alarms are told\n"
+    assert err == f"{file}: no row is labelled (--label names the column), so only alarms are told\n"
     (one,) = json.loads(out)["files"]
     assert (one["vus_pr"], one["f1"], one["spans"]) == (None, None, 0)
     assert one["alarms"] == one["false_alarms"] >= 1
     assert command.main(["evaluate", *words]) == 0
-    assert "nan" in capsys.readouterr().out
+    assert "nan" not in capsys.readouterr().out
     file.write_text(text.replace(";fine\n", ";normal\n").replace(";odd\n", ";anomaly\n"))
     assert command.main(["evaluate", *words, "--label", "state", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["files"][0]["auc"] > 0.9
+
+
+def test_a_file_in_which_nothing_is_labelled_tells_its_false_alarms_and_chooses_no_pace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "calm.csv"
+    file.write_text(lines(*(f"{row % 7},0" for row in range(600))))
+    assert command.main(["evaluate", "--data", str(file), "--json"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)["files"]
+    assert (one["auc"], one["spans"], one["alarms"]) == (None, 0, one["false_alarms"])
+    assert command.main(["train", "--data", str(file), "--out", str(tmp_path / "anomaly.onnx")]) == 1
+    assert "no row is labelled; both kinds are needed" in capsys.readouterr().err
+
+
+def test_columns_that_count_are_no_measurements_and_commas_may_be_decimal_points(tmp_path: Path) -> None:
+    file = tmp_path / "german.csv"
+    body = "\n".join(f"{row};{1.7e9 + 60 * row:.0f};{row % 7},25;{int(row == 500)}" for row in range(600))
+    file.write_text(f"Nummer;sekunden;wert;label\n{body}\n", encoding="utf-8-sig")
+    found = read(file, None, 450, None)
+    assert (found.columns, found.counting) == (("wert",), ("Nummer", "sekunden"))
+    assert found.values[:8, 0].tolist() == [0.25, 1.25, 2.25, 3.25, 4.25, 5.25, 6.25, 0.25]
 
 
 def test_of_too_many_columns_those_that_change_most_are_kept(tmp_path: Path) -> None:
@@ -156,6 +176,4 @@ def test_the_choice_by_hand(tmp_path: Path) -> None:
     assert choice.ranked()[0][0] == PACES[3]
     plot_choice(choice, ["1", "2", "3", "4"], tmp_path / "choice.png")
     assert (tmp_path / "choice.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(DataError, match=r"name a \.png in a folder that you may write to"):
-        plot_choice(choice, ["1", "2", "3", "4"], tmp_path / "none" / "choice.png")
     assert Choice(PACES, ("a", "a"), figures[:, :2]).folder_left_out() == {}

@@ -15,7 +15,8 @@ from models.cash_demand.__main__ import main
 from models.cash_demand.evaluate import origins
 from models.cash_demand.graph import LEVELS, MIDDLE, SPAN, whole
 from models.cash_demand.learn import QUICK
-from models.cash_demand.series import Calendar, DataError, read
+from models.cash_demand.series import Calendar, read
+from models.data import DataError
 from tests.models.cash_demand.demand import amounts, write
 
 

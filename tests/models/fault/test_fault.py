@@ -13,10 +13,10 @@ from sklearn.metrics import roc_auc_score
 
 from agent.scoring import onnx_file, trust
 from agent.scoring.session import load
+from models.data import DataError
 from models.fault import learn, milling, train, worlds
 from models.fault.__main__ import main
 from models.fault.learn import judge
-from models.fault.milling import DataError
 from models.fault.worlds import FEATURES, HORIZON, WARM, WATCHED, Group, Lived, live
 from models.forest import Growth
 from tests.models.test_forest import random_rows

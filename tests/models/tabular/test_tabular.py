@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.data import DataError
 from models.tabular import export, kinds, measure
 from models.tabular.__main__ import main
 from models.tabular.encode import Encoding, fit
 from models.tabular.kinds import KINDS
 from models.tabular.scorecard import Scorecard, cut
-from models.tabular.table import DataError, label, read
+from models.tabular.table import label, read
 from tests.models.tabular.loans import rows, write
 
 TRAIN = ["--label", "defaults", "--positive", "1", "--repeats", "1"]
