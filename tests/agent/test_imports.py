@@ -22,7 +22,7 @@ for ways in settings.ways().values():
 print(*sorted(sys.modules))
 """
 NEVER = {
-    "agent.analysis", "agent.backup", "agent.control.desk", "agent.receive", "agent.scoring", "agent.sources.board",
+    "agent.analysis.holidays", "agent.backup", "agent.control.desk", "agent.receive", "agent.scoring", "agent.sources.board",
     "agent.sources.simulated_pins", "agent.uplinks.failover", "agent.web.server", "aiohttp", "cryptography", "difflib",
     "gpiozero", "numpy", "onnxruntime", "pymodbus", "pynmeagps", "serial", "zoneinfo",
 }  # fmt: skip
