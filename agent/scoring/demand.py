@@ -23,6 +23,7 @@ from agent.errors import ModelRefused
 from agent.scoring import onnx_file
 from agent.scoring.card import CARD_KEY
 from agent.scoring.demand_card import BACK, WRONG_FILE, DemandCard, read_demand_card
+from agent.scoring.unmap import unmap_code
 
 AHEAD = 56  # days ahead that the graph sees
 RECENT = 182  # days that it needs; what is older tells the season
@@ -93,6 +94,7 @@ def load_demand(path: Path, data: bytes, sha256: str) -> DemandModel:
     """Load a model that somebody vouches for (`agent.scoring.prove_demand`), and check it. Raises ModelRefused."""
     card = read_demand_card(onnx_file.metadata(path, data).get(CARD_KEY, ""), str(path))
     model = DemandModel(card, sha256, _session(path, data))
+    unmap_code()
     _check_golden(path, model)
     return model
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from onnxruntime.capi import onnxruntime_pybind11_state
 
-from agent.scoring.loading import load_any, unmap_code
+from agent.scoring.loading import load_any
 from agent.scoring.session import load
 from agent.scoring.trust import sha256
+from agent.scoring.unmap import unmap_code
 from tests.agent.scoring import graphs
 
 
