@@ -28,6 +28,7 @@ Entries: TypeAlias = dict[str, tuple[int, yaml.Node]]
 
 FILE_LIMIT = 1024 * 1024  # bytes; a configuration of a few machines has a few thousand
 NODES_LIMIT = 100_000  # values, those behind aliases counted each time: a short file must not grow into a large one
+LONGEST, TAIL = 400, 80  # characters of a message, and of its end when it is longer
 BAD: Any = object()  # stands for a value that could not be read; a mistake has been noted
 
 
@@ -52,6 +53,8 @@ class Document:
     def note(self, path: str, message: str, line: int | None = None) -> None:
         """Note a mistake at a path; without a line it stands where the path was read, or the nearest one above it."""
         where = line if line is not None else self.line_of(path)
+        if len(message) > LONGEST:  # it quotes what is no setting at all
+            message = f"{message[: LONGEST - TAIL]} … {message[-TAIL:]}"
         self.mistakes.append((where, f"{path}: {message}" if path else message))
 
     def line_of(self, path: str) -> int:
