@@ -211,7 +211,7 @@ def test_what_foretells_the_demand_is_told(capsys: pytest.CaptureFixture[str], c
     by_model = analysed(capsys, *words)["outlook"]
     by_past = analysed(capsys, *words, "--demand-model", "none")["outlook"]
     assert by_past["foretold_by"] == "the past alone"
-    assert by_model["foretold_by"].startswith(("cash_demand-1.0-", "the past alone"))
+    assert by_model["foretold_by"].startswith(("cash_demand-1.1-", "the past alone"))
     assert main(["analyse", "--machine", "ATM", *words, "--demand-model", str(tmp_path / "no.onnx")]) == 0
     err = capsys.readouterr().err
     assert "no.onnx: No such file" in err
