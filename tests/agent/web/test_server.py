@@ -273,7 +273,8 @@ async def test_an_address_in_use_is_one_clear_line(tmp_path: Path) -> None:
 def identity(tmp_path: Path) -> tuple[Path, Path]:
     certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
     words = ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "2", "-subj", "/CN=gw", "-addext",
-             "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]  # fmt: skip
+             "subjectAltName=IP:127.0.0.1", "-addext", "keyUsage=critical,keyCertSign,digitalSignature",
+             "-keyout", str(key), "-out", str(certificate)]  # fmt: skip
     subprocess.run(words, check=True, capture_output=True)
     return certificate, key
 
