@@ -116,7 +116,7 @@ class Losses:
             self._tell_again()
 
     def _tell_again(self) -> None:
-        """Among the alarms that are gone may be the record of any loss: whoever has not heard of it must. Hearing twice is no harm."""
+        """Among the alarms that are gone may be the record of any loss. To hear of one twice does no harm."""
         told = self._entries.keys() - self._waiting
         self._waiting |= told
         self._note(*told)
