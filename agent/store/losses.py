@@ -20,7 +20,7 @@ from agent.store.notes import Notes
 REMEMBERED = 200  # told losses that stay in the ledger, so that the same gap is not told twice
 WAITING = 200  # untold ones that are kept apart; beyond that those of one lane are told as one
 TABLE = "losses"
-NEVER_STORED = {"full", "stalled", "newEpoch", "sentFromMemory"}
+NEVER_STORED = {"full", "stalled", "newEpoch", "sentFromMemory", "moved"}
 """Losses of what had no place in the lane: no record of another loss is gone with it."""
 
 
@@ -74,8 +74,15 @@ class Losses:
 
     def sent_before(self, lane: str, positions: Iterable[int]) -> None:
         """Note that some uplink delivered the records at these positions under the identity that they had in memory."""
+        self._explain(lane, positions, "sentFromMemory")
+
+    def moved(self, lane: str, positions: Iterable[int]) -> None:
+        """Note that the records at these positions in memory have another identity now, on the disk."""
+        self._explain(lane, positions, "moved")
+
+    def _explain(self, lane: str, positions: Iterable[int], why: str) -> None:
         for first, last in runs(positions):
-            self._add(lane, first, last, "sentFromMemory", 0)
+            self._add(lane, first, last, why, 0)
 
     def go_on_from(self, before: Losses) -> None:
         """Name what `before` named and the medium had not taken yet."""
