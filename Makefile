@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check parity bundle fuzz lock clean help
+.PHONY: demo test check parity bundle deb fuzz lock clean help
 
 help:
 	@echo "make demo [ARGS='--seconds 30 --json']  a simulated cash machine, the agent, an outage, an attack"
@@ -13,6 +13,7 @@ help:
 	@echo "make check                              lint, types, layers"
 	@echo "make parity [OTHER_RUNTIME=1.20.1]      every model on another onnxruntime, in a scratch environment"
 	@echo "make bundle [KEY=release.key]           a tarball that installs the agent without internet, signed if wanted"
+	@echo "make deb [KEY=release.key]              the same as a Debian package"
 	@echo "make fuzz [FUZZ_SECONDS=30]             every codec, with what a line may bring: about eight minutes, then it ends"
 
 demo: $(VENV)/run.done
@@ -41,6 +42,9 @@ $(OTHER)/done:
 
 bundle: $(VENV)/run.done
 	$(BIN)/python systemd/bundle.py $(if $(KEY),--key $(KEY))
+
+deb: bundle
+	systemd/deb.sh "$$(ls -t dist/atm-agent-*.tar.gz | head -1)"  # the one that was made just now
 
 # Every codec for a while, each as long as FUZZ_SECONDS and a few to begin: fourteen are about eight minutes. Atheris is no part of the lock file: only this needs it.
 FUZZ_SECONDS ?= 30

@@ -25,7 +25,7 @@ from agent.clock import Clock
 from agent.config.file import ConfigurationFile
 from agent.config.settings import Settings, SourceSettings, UplinkSettings
 from agent.control import TABLE as REQUESTED
-from agent.errors import EXIT_OK, AgentError, ConfigError
+from agent.errors import EXIT_OK, AgentError, ConfigError, StoreUnavailable
 from agent.forward import LONGEST_BATCH, REFUSED, Arrivals, Link, Outbox, Plan, forward
 from agent.ingest import SOURCES_TABLE, Ingest
 from agent.local import LocalSocket, Told
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 TICK = 1.0  # s of the agent's own time between two ticks of the pipelines
 UPKEEP = 5.0  # s between two rounds: cursors to disk, old history away, the gateway's own Readings
 CLOCK_STEP = 2.0  # s by which the wall clock may run apart from the monotonic one between two ticks
-DRAIN = 5.0  # s that a link which is up gets at the end, to take what is left
+DRAIN = 5.0  # s that a link which is up gets at the end, to take what is left, and the disk to take what is open
 STORE_STUCK = 60.0  # s that one write may take before systemd should act; SD cards pause for seconds
 LOOP_STUCK = 15.0  # s that the event loop may take for one round
 MISPLACED = 30.0  # s after which an uplink whose files are wrong looks at them again, once the agent runs
@@ -128,7 +128,7 @@ class Agent:
             except BaseExceptionGroup as errors:
                 raise _foreseen(errors) or errors from None
             watchdog.notify("STOPPING=1")
-            await self._ingest.checkpoint()
+            await self._save_open_state()
         return EXIT_OK
 
     def _restore(self, tables: Mapping[str, dict[str, dict[str, Any]]]) -> None:
@@ -163,7 +163,7 @@ class Agent:
 
     async def _drain(self) -> None:
         """Let the links that are up take what is left; the rest stays in the store."""
-        await self._ingest.checkpoint()
+        await self._save_open_state()
         up = [name for name, link in self._links.items() if link.word == "up"]
         try:
             async with asyncio.timeout(DRAIN):
@@ -171,6 +171,15 @@ class Agent:
                     await asyncio.sleep(0.05)
         except TimeoutError:
             log.info("what the platform has not taken stays in the store")
+
+    async def _save_open_state(self) -> None:
+        """Everything that is open goes to the disk, if it takes that soon: it may refuse for days, and nobody waits so long."""
+        saved = asyncio.shield(self._ingest.checkpoint())
+        try:
+            async with asyncio.timeout(DRAIN if self._writer.health.word == "ok" else 0.0):
+                await saved
+        except (TimeoutError, StoreUnavailable):
+            log.warning("the disk does not take the open state: windows and alarms go on from where it was last saved")
 
     def _link(self, name: str) -> Link:
         return Link(name, lambda word: self._self.say(f"gateway.uplink.{name}", word), time.monotonic)

@@ -1,8 +1,8 @@
 """The pipeline of one machine: Readings and times in, Summaries and Alarms out. Pure: the same input gives the same output.
 
-    Reading ──> clean ──> judge (rules) ──> windows, scores
-                  │          ^                  │
-                  └─> visits, cash, service ────┘ machine.*, model.NAME.score
+    Reading ──> clean ──> judge (rules) ──────> windows, scores
+                  │          ^                        │
+                  └─> visits, cash, service, outlook ─┘ machine.*, model.NAME.score
 
 Readings that the pipeline makes itself (a stale point, a visit, the machine's service, a score) are judged, summed up and sent
 like those of a source. Every stage has its own next moment (`due`), and each thing happens at its own: how often `tick` is
@@ -14,18 +14,21 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from math import inf
 from typing import Any, Protocol
 
 from msgspec import structs
 
+from agent.analysis.risk import DayOfDemand, Forecast
 from agent.records import Body, EventClass, Reading, Severity, Value
 from agent.stages import Documents
 from agent.stages.calendar import Plan, Visit
 from agent.stages.cash import Cash, Cassette
 from agent.stages.clean import Clean, CleanSettings
 from agent.stages.judge import Judge
+from agent.stages.outlook import Outlook
 from agent.stages.quick import Quick, quick
 from agent.stages.rules import Condition, Rule
 from agent.stages.score import Scores, Scoring
@@ -37,7 +40,7 @@ PAUSE = 120.0  # s without any Reading or tick: the process was suspended, and n
 LATEST = 1e11  # s since the epoch: no clock that is right shows the year 5138
 GAP = 31 * 86_400.0  # s without a word in a recorded session that are lived through; a longer gap is passed over
 BACK = 5.0  # s that a tick may lie before the newest one; beyond it the clock was set
-
+TABLES = ("windows", "alarms", "cash", "visits", "demand", "scores", "learned")  # what is known again after a restart
 
 _NEW: Any = object()  # is no value
 
@@ -62,8 +65,10 @@ class PipelineSettings:
     plan: Plan = field(default_factory=Plan)
     cassettes: Mapping[str, Cassette] = field(default_factory=dict)
     scorings: tuple[Scoring, ...] = ()
+    bins: Mapping[str, int] = field(default_factory=dict)
+    """Units that only take notes, and what a note in them is worth at most, in minor units."""
     insured_limit: int | None = None
-    """Minor units; more cash than this is an exposure, and an Alarm."""
+    """Minor units; an exposure of more than this is an Alarm."""
 
 
 class _Deriving(Protocol):
@@ -87,11 +92,13 @@ class Pipeline:
         self._judge = Judge(settings.machine, rules, settings.plan.zone)
         self._windows = Windows(settings.machine, settings.window)
         self._visits = Visits(settings.machine, settings.plan)
-        self._cash = Cash(settings.machine, settings.cassettes)
+        self._cash = Cash(settings.machine, settings.cassettes, settings.bins)
+        self._outlook = Outlook(settings.machine, settings.plan)
         self._deriving: tuple[_Deriving, ...] = (
             self._visits,
             self._cash,
             Service(settings.machine, settings.cassettes),
+            self._outlook,
         )
         self._wanted: dict[str, tuple[_Deriving, ...]] = {}  # by point, who derives from it
         self._quick: dict[str, Quick | None] = {}  # by point; None: its Readings go the whole way
@@ -284,6 +291,7 @@ class Pipeline:
             "alarms": self._judge.changed(),
             "cash": self._cash.changed(),
             "visits": self._visits.changed(),
+            "demand": self._outlook.changed() if points is None else {},
             "scores": scores,
             "learned": self._judge.learned() if points is None else {},
         }
@@ -292,15 +300,16 @@ class Pipeline:
     @property
     def tables(self) -> Sequence[str]:
         """Names of the tables that `restore` wants."""
-        return tuple(f"{table} {self.machine}" for table in ("windows", "alarms", "cash", "visits", "scores", "learned"))
+        return tuple(f"{table} {self.machine}" for table in TABLES)
 
     def restore(self, tables: Mapping[str, Mapping[str, dict[str, Any]]], now: float) -> list[Body]:
         """Go on where an earlier run ended; called once, before the first Reading. A window that has ended is returned."""
-        windows, alarms, cash, visits, scores, learned = (dict(tables.get(name, {})) for name in self.tables)
+        windows, alarms, cash, visits, demand, scores, learned = (dict(tables.get(name, {})) for name in self.tables)
         out: list[Body] = [*self._windows.restore(windows, now)]
         self._clean.expect([point for point in self._windows.points if not _MADE_HERE.fullmatch(point)], now)
         self._cash.restore(dict(cash))
         self._visits.restore(visits, now)
+        self._outlook.restore(demand)
         out += self._judge.restore(dict(alarms), dict(learned), now)
         self._saved_scores = scores
         for each in self._scores.values():
@@ -352,6 +361,15 @@ class Pipeline:
         self._visits.withdraw(now)
         self._due = -inf
 
+    def asks_demand(self) -> tuple[Sequence[DayOfDemand], date] | None:
+        """Days of demand that are known and the first one ahead, when nobody has foretold from there; None when nobody need."""
+        return self._outlook.asks(self._now) if self._now > -inf else None
+
+    def foretell(self, first: date, forecast: Forecast | None) -> None:
+        """What is foretold of the demand of the days from `first` on; None: no more than the past does."""
+        self._outlook.foretell(first, forecast)
+        self._due = -inf
+
     def values(self) -> dict[str, Value]:
         """The newest value of every point, for people to look at."""
         return {**self._clean.values(), **self._derived}
@@ -385,7 +403,7 @@ _MADE_HERE = re.compile(r"(machine|model)\..*|cashManagement\.dispenser|storage\
 def _insured(limit: int) -> Rule:
     return Rule(
         "overInsured",
-        (Condition("machine.cash", above=limit),),
+        (Condition("machine.exposure", above=limit),),
         EventClass.THRESHOLD,
         Severity.WARNING,
         f"More cash is in the machine than is insured: {{value}} of {limit} minor units.",

@@ -26,7 +26,6 @@ from agent.store.opening import STATE, open_durable, open_memory
 from agent.store.room import Bounds
 from agent.store.writer import NO_UPLINK
 from agent.uplinks import UPLINKS, Asked, Timed, Uplink
-from agent.uplinks.failover import Choice, FailOver
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,12 @@ def pipeline(name: str, settings: Settings) -> Pipeline:
     machine = next((each for each in settings.machines if each.id == name), None)
     more: dict[str, Any] = {}
     if machine is not None:
-        more = {"plan": machine.plan(), "cassettes": machine.cassettes, "insured_limit": machine.insured_limit}
+        more = {
+            "plan": machine.plan(),
+            "cassettes": machine.cassettes,
+            "bins": machine.bins,
+            "insured_limit": machine.insured_limit,
+        }
     forward = settings.forward
     return Pipeline(PipelineSettings(name, forward.summaries, forward.readings, settings.clean, rules, **more))
 
@@ -72,7 +76,11 @@ def uplink(
             each.on_request = on_request
         if isinstance(each, Timed):
             each.now = wall
-    return opened[0] if len(opened) == 1 else FailOver(ways[0].name, opened, report, now, Choice(len(opened)))
+    if len(opened) == 1:
+        return opened[0]
+    from agent.uplinks.failover import Choice, FailOver  # noqa: PLC0415
+
+    return FailOver(ways[0].name, opened, report, now, Choice(len(opened)))
 
 
 CARRIERS = ("mqtt", "coap")  # kinds of uplinks that send envelopes as they are

@@ -1,11 +1,15 @@
-"""The models of a running agent, given to its pipelines and taken from them. What comes and goes stands in the trail too."""
+"""The models of a running agent, given to its pipelines and taken from them. What comes and goes stands in the trail too.
+
+Those that score are asked by the pipelines. One that foretells demand is asked here, in a thread: its answer takes a while, and
+holds for a day.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent import rooms
 from agent.audit import Audit
@@ -13,6 +17,9 @@ from agent.config.settings import Settings
 from agent.pipeline import Pipeline
 from agent.records import Body, Value
 from agent.stages.score import Scoring
+
+if TYPE_CHECKING:
+    from agent.scoring.demand import DemandModel
 
 
 class Scorers:
@@ -30,6 +37,7 @@ class Scorers:
         self._keep, self._say, self._audit = keep, say, audit
         self._scorings: dict[str, Scoring] = {}
         self._words: dict[str, str] = {}
+        self._demand: DemandModel | None = None
 
     async def look_after(self, settings: Settings, running: Callable[[dict[str, Any]], None], pause: float) -> None:
         """Let models score every machine once they have been proved, and take what is installed; without any the rules go on.
@@ -41,11 +49,38 @@ class Scorers:
 
         wanted = [Wanted(came_with=rooms.came_with(each.name), **vars(each)) for each in settings.models]
         shelf = Shelf(shelf_of(settings.store.path))
-        models = Models(wanted, shelf, self._attach, self.detach, self._told, time.perf_counter)
+        models = Models(wanted, shelf, self._attach, self.detach, self._told, time.perf_counter, self._foretelling)
         running(models.running)
+        self._demand = None
+        countries = {each.id: each.location.country for each in settings.machines}
         while True:
             await models.look()
+            await self._foretell(countries)
             await asyncio.sleep(pause)
+
+    def _foretelling(self, model: DemandModel) -> None:
+        self._demand = model
+
+    async def _foretell(self, countries: Mapping[str, str]) -> None:
+        """Foretell the demand of every machine that has a new day. A model that breaks is asked no more: the past foretells."""
+        if (model := self._demand) is None:
+            return
+        from agent.analysis.holidays import COUNTRIES, Holidays  # noqa: PLC0415  only with such a model
+
+        for pipeline in self._scored():
+            asked = pipeline.asks_demand()
+            if model.word != "ok" or asked is None:
+                continue
+            country = countries.get(pipeline.machine, "")
+            holidays = Holidays(country if country in COUNTRIES else "")
+            started = time.perf_counter()
+            try:
+                forecast = await asyncio.to_thread(model.forecast, *asked, holidays)
+            except Exception as error:  # noqa: BLE001  whatever a runtime raises costs its forecasts, and nothing else
+                model.word, model.error = "broken", " ".join(f"{type(error).__name__}: {error}".split())[:200]
+                continue
+            model.times.append(time.perf_counter() - started)
+            pipeline.foretell(asked[1], forecast)
 
     def attach_all(self, pipeline: Pipeline) -> None:
         """Give a pipeline that is new everything that scores."""

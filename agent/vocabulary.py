@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from functools import lru_cache
 
 from msgspec import Struct
@@ -49,13 +48,13 @@ SHUTTER = ("closed", "open", "jammedOpen", "jammedPartiallyOpen", "jammedClosed"
 NEUTRALIZATION_LEVELS = ("fault", "notConfigured", "notDetected", "warningLevel", "criticalLevel", "disabled")
 
 _WORDS: dict[str, tuple[str, ...]] = {
-    # A.2 Common status, of every service
+    # Common status, of every service
     "{service}.device": DEVICE,
     "{service}.devicePosition": ("inPosition", "notInPosition", "unknown"),
     "{service}.antiFraudModule": ("ok", "inoperable", "deviceDetected", "unknown"),
     "{service}.exchange": ("active", "inactive"),
     "{service}.endToEndSecurity": ("notEnforced", "notConfigured", "enforced"),
-    # A.3 Storage and cash
+    # Storage and cash
     "storage.{unit}.status": ("ok", "inoperative", "missing", "notConfigured", "manipulated"),
     "storage.{unit}.replenishmentStatus": REPLENISHMENT,
     "storage.{unit}.operationStatus": ("dispenseInoperative", "depositInoperative"),
@@ -75,7 +74,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "cashManagement.noteError": (
         "doubleNote", "longNote", "skewedNote", "incorrectCount", "notesTooClose", "otherNoteError", "shortNote",
     ),
-    # A.4 Card reader
+    # Card reader
     "cardReader.media": ("unknown", "present", "notPresent", "jammed", "entering", "latched"),
     "cardReader.security": ("notReady", "open"),
     "cardReader.chipPower": ("unknown", "online", "busy", "poweredOff", "noDevice", "hardwareError", "noCard"),
@@ -83,7 +82,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "cardReader.magWriteModule": MODULE,
     "cardReader.frontImageModule": MODULE,
     "cardReader.backImageModule": MODULE,
-    # A.5 Printer, keys, camera, vendor mode
+    # Printer, keys, camera, vendor mode
     "printer.media": ("unknown", "present", "notPresent", "jammed", "entering", "retracted"),
     "printer.paper.{source}": SUPPLY,
     "printer.toner": ("unknown", "full", "low", "out"),
@@ -94,7 +93,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "camera.{camera}.media": ("ok", "high", "full", "unknown"),
     "camera.{camera}.cameras": ("ok", "inoperative", "unknown"),
     "vendorMode.service": ("enterPending", "active", "exitPending", "inactive"),
-    # A.6 Auxiliaries
+    # Auxiliaries
     "auxiliaries.operatorSwitch": ("run", "maintenance", "supervisor"),
     "auxiliaries.tamperSensor": ON_OFF,
     "auxiliaries.internalTamperSensor": ON_OFF,
@@ -131,7 +130,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "auxiliaries.holdUpDevice": ON_OFF,
     "auxiliaries.gatewayLid": DOOR,
     "auxiliaries.contact.{name}": ("closed", "open", "fault", "disabled", "notConfigured"),
-    # A.7 Power and banknote neutralisation (IBNS)
+    # Power and banknote neutralisation (IBNS)
     "powerManagement.powerInStatus": ("powering", "noPower"),
     "powerManagement.powerOutStatus": ("powering", "noPower"),
     "powerManagement.batteryStatus": ("full", "low", "operational", "critical", "failure"),
@@ -151,7 +150,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "banknoteNeutralization.customInputs.{input}": ("fault", "ok", "triggered", "disabled"),
     "banknoteNeutralization.warnings.{warning}": BOOL,
     "banknoteNeutralization.errors.{error}": BOOL,
-    # A.8 The last ErrorEvent of a service
+    # The last ErrorEvent of a service
     "{service}.error.eventId": ("hardware", "software", "user", "fraudAttempt"),
     "{service}.error.action": ("reset", "softwareError", "configuration", "clear", "maintenance", "suspend"),
     # Links of the machine, as the gateway sees them
@@ -205,6 +204,10 @@ _NUMBERS: dict[str, tuple[str, float, float]] = {
     "powerManagement.batteryRuntime_s": ("s", 0, 1e6),
     "powerManagement.temperature_c": ("Cel", -55, 125),
     "machine.cash": ("minor units", 0, 1e12),
+    "machine.exposure": ("minor units", 0, 1e12),
+    "machine.cashOutProbability": ("/", 0, 1),
+    "machine.cashAtRisk": ("minor units", 0, 1e12),
+    "machine.daysToEmpty": ("d", 0, 1e6),
     "model.{model}.score": ("/", 0, 1),
     "model.{model}.learned": ("/", 0, 1),
     "model.{model}.drift.{feature}": ("/", 0, 1e6),
@@ -293,6 +296,8 @@ def point(name: str) -> Point | None:
 
 def nearest(name: str) -> str | None:
     """The known point that `name` was probably meant to be."""
+    from difflib import get_close_matches  # noqa: PLC0415  nobody is mistaken in an agent that runs
+
     found = get_close_matches(name, _POINTS, n=1, cutoff=0.6)
     return found[0] if found else None
 

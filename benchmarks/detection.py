@@ -4,9 +4,10 @@
 
 Every attack and fault scenario is lived through once a seed, each time by another machine at another place (`--same-machine`: by
 the default one), sampled every `--sample` seconds and at every event. Then so many months of ordinary life: customers, visits,
-replenishments, brown-outs, road works, cleaning, glare, and what else befalls a machine that nobody attacks.
+replenishments, brown-outs, road works, cleaning, glare, rain, fumes, blows next door, software updates, and what else befalls a
+machine that nobody attacks.
 
-    detected    an alarm of class SECURITY that names the attack's class, within the time scale of atm.md C.2, counted from
+    detected    an alarm of class SECURITY that names the attack's class, within its time scale (SCALE), counted from
                 the first moment at which anything of it could be observed
     false       an alarm of severity 2 or more that nothing true explains (EXPLAINED), outside planned work; also a hold-up
                 device that somebody used by mistake, which no agent can tell
@@ -34,7 +35,7 @@ from firmware_sim.truth import Kind, Label
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 MONTH = 30 * DAY
 
-# the upper end of each attack's time scale (C.2), seconds
+# the upper end of each attack's time scale, seconds: within it somebody can still be sent
 SCALE = {
     "SKIMMING": DAY,
     "CASH_TRAPPING": 10 * MINUTE,
@@ -230,7 +231,7 @@ def attack_figures(lives: dict[str, list[Lived]]) -> Iterator[Figure]:
         yield share(f"{scenario}_detected", hits, f"{attack} named within {SCALE[attack]:g} s")
         yield times(f"{scenario}_time_to_alarm", [found for found in delays if found is not None], "first observable evidence")
     if every:
-        yield share("attacks_detected", every, "time scales of C.2", ">= 0.99")
+        yield share("attacks_detected", every, "their time scales", ">= 0.99")
 
 
 def fault_figures(lives: dict[str, list[Lived]]) -> Iterator[Figure]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import overload
@@ -119,8 +119,9 @@ def machine(scenario: str, seed: int, *, randomised: bool = True, settings: Mapp
 
 
 def ordinary(seed: int, days: float) -> tuple[World, float]:
-    """A machine whose life nothing disturbs but what disturbs every machine, from some day of some year, and its end."""
+    """A machine that nobody attacks, at a place that knows all that may be mistaken for it, from some day of some year, and its
+    end."""
     rng = Random(f"ordinary/{seed}")
     start = FIRST_DAY + timedelta(days=rng.randrange(700))
-    world = World("normal_week", seed, parameters=replace(Parameters().randomised(rng)), start=start)
+    world = World("normal_week", seed, parameters=Parameters().randomised(rng).exposed(), start=start)
     return world, world.start + days * DAY

@@ -5,6 +5,7 @@ The defaults are believable assumptions, not measured statistics. Rates are per 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import NamedTuple
@@ -158,6 +159,10 @@ class Parameters:
         days = int(load / (4 / 3 * per_day)) if per_day > 0 else 14
         return replace(self, replenish_every_days=min(14, max(1, days)))
 
+    def exposed(self) -> Parameters:
+        """The same machine at a place where everything happens that some places know and others do not."""
+        return replace(self, **LOCAL)  # type: ignore[arg-type]  # a test names every one of them
+
     def randomised(self, rng: Random) -> Parameters:
         """Another believable machine at another place: rates and sizes drawn around these, some sensors left out."""
         drawn: dict[str, object] = {
@@ -174,6 +179,15 @@ class Parameters:
         return replace(self, **drawn)  # type: ignore[arg-type]  # names and types come from this very class
 
 
+# a day: `firmware_sim.lookalikes`, as often as they come where they come at all
+LOCAL: Mapping[str, float] = {
+    "rains": 1 / 20,
+    "paints": 1 / 180,
+    "exhausts": 1 / 10,
+    "constructions": 1 / 180,
+    "earthquakes": 1 / 730,
+    "software_updates": 1 / 30,
+}
 # what a field may be, where that is not simply 0 to a million
 _LIMITS = {
     "start_fill": (0.0, 1.0),

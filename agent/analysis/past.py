@@ -30,6 +30,7 @@ class Seen(NamedTuple):
     score: float | None  # the highest of all models
     temperature: float | None  # mean, degrees Celsius
     hint: str = ""  # what words alone say of the cause of downtime
+    exposure: float | None = None  # minor units
 
 
 class Episode(NamedTuple):
@@ -82,6 +83,8 @@ class Past:
     _open: dict[tuple[str, str], int] = field(default_factory=dict)  # rule and point -> index of the open episode
     position: CashPosition | None = None
     """The newest."""
+    paid: Counter[str] = field(default_factory=Counter)
+    """Notes that left each unit."""
     _moved: Counter[str] | None = None  # notes by unit since the last replenishment: in less out
     _stock: dict[str, int] | None = None  # notes by unit right after it
 
@@ -120,6 +123,7 @@ class Past:
                 max(summary.scores.values()) if summary.scores else None,
                 temperature,
                 next((cause for point, word, cause in _HINTS if _spent(summary, point, word)), ""),
+                _number(summary.points.get("machine.exposure", _NOTHING).last),
             )
         )
 
@@ -129,6 +133,8 @@ class Past:
         if position is None:
             return
         self.currency, self.position = position.currency, position
+        if last is not None:
+            self.paid += +Counter({unit: last.units.get(unit, count) - count for unit, count in position.units.items()})
         if last is not None and any(count > last.units.get(unit, count) + STOCKED for unit, count in position.units.items()):
             self.replenishments.append(Replenishment(summary.end, last.units, position.units, self._expected()))
             self._moved, self._stock = Counter(), position.units
@@ -196,6 +202,10 @@ class Past:
 
 def _spent(summary: Summary, point: str, word: str) -> float:
     return (summary.points.get(point, _NOTHING).states or {}).get(word, 0.0)
+
+
+def _number(value: Value) -> float | None:
+    return value if isinstance(value, int | float) else None
 
 
 _NOTHING = PointSummary()

@@ -25,12 +25,20 @@ from agent.analysis.measures import (
     traffic,
 )
 from agent.analysis.past import Episode, Past, Replenishment, Seen
-from agent.analysis.risk import CashRisk, DayOfDemand, Forecast, cash_risk, history_forecast, lasts_until
+from agent.analysis.risk import (
+    DAY,
+    HORIZON,
+    CashRisk,
+    DayOfDemand,
+    Forecast,
+    cash_risk,
+    first_empty,
+    history_forecast,
+    lasts_until,
+)
 from agent.analysis.spans import Span, common, seconds, without
 from agent.records import Alarm, Body, Summary
 
-DAY = 86_400.0
-HORIZON = 3 * DAY  # s until the next replenishment, where no calendar tells it
 PAST = "the past alone"
 CAUTIOUS = 0.95  # the level of cash-at-risk, and of the days that the cash lasts at least
 
@@ -88,8 +96,10 @@ class Outlook:
     """Days until the cash is gone if demand is what half of all times exceed …"""
     lasts_at_least: float | None
     """… and what one time in twenty exceeds; None when it lasts longer than can be foretold."""
+    first_empty: tuple[str, float] | None
+    """The cassette that is empty first, and in how many days if it goes on paying out as it did while customers were served."""
     exposure: int | None
-    """The cash of all storage units that are configured, which a thief would find; retracted and rejected notes are not in it."""
+    """What a thief would find, in cassettes and in the bins that are configured, at the span's end."""
     insured_limit: int | None
     days_known: int
     """Days of demand that the records hold, and how many of them are no observation, for customers could not be served."""
@@ -236,7 +246,9 @@ def _money(past: Past) -> Money:
 
 def _outlook(asked: Asked, span: Span, whole: Past, demand: Sequence[DayOfDemand], oracle: Oracle | None) -> Outlook:
     days, until = _horizon(asked, span.end)
-    cash = whole.windows[-1].cash if whole.windows else None
+    last = whole.windows[-1] if whole.windows else None
+    cash = last.cash if last is not None else None
+    exposure = last.exposure if last is not None else None
     first = datetime.fromtimestamp(span.end, UTC).astimezone(asked.plan.zone).date()
     by_model = oracle.foretell(demand, first) if oracle is not None else None
     forecast = by_model or history_forecast(demand, first)
@@ -247,12 +259,20 @@ def _outlook(asked: Asked, span: Span, whole: Past, demand: Sequence[DayOfDemand
         risk=cash_risk(cash, days, coming, CAUTIOUS) if cash is not None and coming is not None else None,
         lasts=lasts_until(cash, forecast, 0.5) if cash is not None else None,
         lasts_at_least=lasts_until(cash, forecast, CAUTIOUS) if cash is not None else None,
-        exposure=cash,
+        first_empty=_first_empty(whole),
+        exposure=None if exposure is None else round(exposure),
         insured_limit=asked.insured_limit,
         days_known=len(demand),
         days_censored=sum(each.censored for each in demand),
         foretold_by=oracle.name if oracle is not None and by_model is not None else PAST,
     )
+
+
+def _first_empty(past: Past) -> tuple[str, float] | None:
+    served = sum(each.observed - each.down - each.unknown for each in past.windows) / DAY
+    if past.position is None or served < 1.0:
+        return None
+    return first_empty(past.position.units, {unit: notes / served for unit, notes in past.paid.items()})
 
 
 def _horizon(asked: Asked, now: float) -> tuple[float, str]:

@@ -6,7 +6,6 @@
     cash-at-risk at q       max(0, Q_q[D] - B)      the cash that is missing at confidence q
     expected unmet demand   E[(D - B)+]
     idle cash               E[(B - D)+]
-    newsvendor load         F^-1(c_u / (c_u + c_o)) c_u: cost of a unit that is missing, c_o: of one that lies idle
 
 Where the demand comes from is nobody's business here: a Forecast is any callable that takes a number of days and returns the
 Demand of that time. A model gives its quantiles (`quantile_forecast`), the past foretells without one (`history_forecast`).
@@ -17,14 +16,15 @@ Amounts are minor units of one currency.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
-from math import exp, floor, isfinite, log, sqrt
-from statistics import NormalDist, fmean
+from math import exp, floor, fsum, isfinite, log
 from typing import Protocol, TypeAlias
 
+DAY = 86_400.0  # s
+HORIZON = 3 * DAY  # s until the next replenishment, where no calendar tells it
 CENSORED_BELOW = 0.95  # availability: a day on which the machine paid out less than it was asked for is a lower bound
 LEAST_SAMPLES = 8  # past spans that make a distribution
 
@@ -47,37 +47,6 @@ class Demand(Protocol):
 
 
 @dataclass(frozen=True)
-class NormalDemand:
-    """Independent normal days."""
-
-    mean: float
-    deviation: float
-
-    def __post_init__(self) -> None:
-        if not self.deviation > 0:
-            raise ValueError(f"deviation: expected more than 0, got {self.deviation}")
-
-    @classmethod
-    def of_days(cls, days: float, mean: float, deviation: float) -> NormalDemand:
-        """The demand of `days` days of this mean and deviation a day."""
-        return cls(days * mean, sqrt(days) * deviation)
-
-    def probability_above(self, amount: float) -> float:
-        """Of more than `amount`."""
-        return 1.0 - NormalDist(self.mean, self.deviation).cdf(amount)
-
-    def quantile(self, level: float) -> float:
-        """What is not exceeded with probability `level`."""
-        return NormalDist(self.mean, self.deviation).inv_cdf(level)
-
-    def unmet(self, amount: float) -> float:
-        """Expected demand beyond `amount`."""
-        z = (amount - self.mean) / self.deviation
-        unit = NormalDist()
-        return self.deviation * (unit.pdf(z) - z * (1.0 - unit.cdf(z)))
-
-
-@dataclass(frozen=True)
 class SampledDemand:
     """Equally likely outcomes: what the past would have asked for in such a span."""
 
@@ -91,7 +60,7 @@ class SampledDemand:
     @property
     def mean(self) -> float:
         """What is expected."""
-        return fmean(self.samples)
+        return _mean(self.samples)
 
     def probability_above(self, amount: float) -> float:
         """Of more than `amount`."""
@@ -106,7 +75,7 @@ class SampledDemand:
 
     def unmet(self, amount: float) -> float:
         """Expected demand beyond `amount`."""
-        return fmean(max(0.0, sample - amount) for sample in self.samples)
+        return _mean([max(0.0, sample - amount) for sample in self.samples])
 
 
 @dataclass(frozen=True)
@@ -262,22 +231,13 @@ def cash_risk(cash: int, days: float, demand: Demand, level: float = 0.95) -> Ca
     )
 
 
-def newsvendor_load(demand: Demand, missing: float, idle: float) -> float:
-    """The load at which one more unit costs as much as it saves. `missing`, `idle`: cost of one unit too few, too many."""
-    if not (missing > 0 and idle > 0):
-        raise ValueError(f"costs: expected more than 0, got {missing} and {idle}")
-    return demand.quantile(missing / (missing + idle))
-
-
-def days_to_empty(notes: Mapping[str, float], notes_a_day: Mapping[str, float]) -> float | None:
-    """Days until the first unit is empty; None when no unit is asked for."""
-    days = [notes[unit] / rate for unit, rate in notes_a_day.items() if rate > 0]
-    return min(days, default=None)
-
-
-def security_exposure(dispensable: int, deposited: int = 0, retracted: int = 0) -> int:
-    """What a thief would find: all cash in the machine, in minor units."""
-    return dispensable + deposited + retracted
+def first_empty(notes: Mapping[str, int], notes_a_day: Mapping[str, float]) -> tuple[str, float] | None:
+    """The unit that is empty first and the days until then; None when no unit is asked for."""
+    days = [(notes[unit] / rate, unit) for unit, rate in notes_a_day.items() if rate > 0 and unit in notes]
+    if not days:
+        return None
+    least, unit = min(days)
+    return unit, least
 
 
 @dataclass(frozen=True)
@@ -319,12 +279,16 @@ def demand_from(past: Sequence[DayOfDemand], first: date, days: float) -> Sample
 
 def _weekday_means(known: Mapping[date, float]) -> dict[int, float]:
     """The mean of each weekday; of all days where a weekday was never seen."""
-    overall = fmean(known.values())
+    overall = _mean(known.values())
     by_weekday: dict[int, list[float]] = {}
     for day, amount in known.items():
         by_weekday.setdefault(day.weekday(), []).append(amount)
-    return {weekday: fmean(by_weekday.get(weekday, [overall])) for weekday in range(7)}
+    return {weekday: _mean(by_weekday.get(weekday, [overall])) for weekday in range(7)}
 
 
 def _expected(usual: Mapping[int, float], first: date, weights: Sequence[float]) -> float:
     return sum(usual[(first + timedelta(days=number)).weekday()] * weight for number, weight in enumerate(weights))
+
+
+def _mean(values: Collection[float]) -> float:
+    return fsum(values) / len(values)  # of the standard library's statistics a gateway would load no more than this

@@ -113,8 +113,8 @@ def read(source: IO[bytes], passphrase: bytes, into: Path) -> dict[str, Any]:
             raise BadSeal(f"the file is damaged: {error}") from error
     try:
         manifest = json.loads((into / MANIFEST).read_bytes())
-        known = manifest["format"] == FORMAT
-    except (OSError, ValueError, KeyError, TypeError):
+        known = manifest["format"] == FORMAT and isinstance(manifest["gateway"], str) and isinstance(manifest["at"], int | float)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         known = False
     if not known:
         raise AgentError("the backup is of a format that this version does not know")
@@ -126,7 +126,8 @@ def _unpack(archive: Iterable[tarfile.TarInfo], into: Path) -> None:
     for number, entry in enumerate(archive):
         parts = PurePosixPath(entry.name).parts
         wrong = (
-            not entry.isreg()
+            not parts
+            or not entry.isreg()
             or number >= FILES_LIMIT
             or entry.size > FILE_LIMIT
             or not all(map(_NAME.fullmatch, parts))

@@ -22,7 +22,7 @@ TAG = 16
 HEADER_LIMIT = 1024  # bytes
 VERSION = 1
 COST = 2**15  # scrypt's N: with r = 8, 32 MiB and some 0.1 s on a small board
-COST_LIMIT = 2**20  # of a file that is read: a hostile header must not take all memory
+COST_LIMIT = 2**17  # of a file that is read: a hostile header must not take all memory; this takes 128 MiB
 SHORTEST = 12  # characters of a passphrase
 
 
@@ -121,7 +121,7 @@ def _parse(line: bytes) -> dict[str, Any]:
         cost = header["n"]
         right &= isinstance(cost, int) and 2 <= cost <= COST_LIMIT and cost & (cost - 1) == 0
         right &= (header["r"], header["p"]) == (8, 1)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         right = False
     if not right:
         raise BadSeal("this is no backup of this agent, or of a version that is not known here")

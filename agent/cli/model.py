@@ -174,7 +174,9 @@ def _verify(args: argparse.Namespace) -> int:
 
 def _verified(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     """What there is to say of a file that is good. Raises ModelRefused."""
-    if _is_demand(args.file):
+    from agent.scoring import foretells
+
+    if foretells(args.file):
         demand = asyncio.run(_proved_demand(args))
         told = {"id": demand.id, "sha256": demand.sha256, "levels": len(demand.card.levels)}
         return told, f"{demand.id}, {len(demand.card.levels)} quantiles, {len(demand.card.golden.history)} golden machines agree"
@@ -182,15 +184,6 @@ def _verified(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     count, rows = len(model.card.features), len(model.card.golden.scores)
     told = {"id": model.id, "sha256": model.sha256, "features": count}
     return told, f"{model.id}, {count} features, {rows} golden rows agree"
-
-
-def _is_demand(path: Path) -> bool:
-    """Whether the file says that it foretells demand. It proves nothing; what it says is checked by whoever loads it."""
-    from agent.scoring import onnx_file, trust
-    from agent.scoring.card import CARD_KEY
-    from agent.scoring.demand_card import is_demand
-
-    return is_demand(onnx_file.metadata(path, trust.read(path)).get(CARD_KEY, ""))
 
 
 def _proved(args: argparse.Namespace) -> AnyModel:
@@ -216,10 +209,10 @@ def _check_hash(args: argparse.Namespace) -> None:
 
 
 def _score(args: argparse.Namespace) -> int:
-    from agent.scoring import prove, prove_demand, trust
+    from agent.scoring import foretells, prove, prove_demand, trust
 
     sha256 = trust.sha256(trust.read(args.file))  # whoever types the file's name vouches for it
-    if _is_demand(args.file):
+    if foretells(args.file):
         from agent.cli.demand import foretell
 
         return foretell(asyncio.run(prove_demand(args.file, sha256, 60.0)), args.csv, args.country, as_json=args.json)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from pathlib import Path
 
 from agent import config
-from agent.errors import EXIT_CONFIG, EXIT_OK
+from agent.config.settings import GatewaySettings
+from agent.errors import EXIT_CONFIG, EXIT_OK, ConfigError, Unavailable
 from agent.local import ask
 
 
@@ -24,9 +26,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask, and say what became of it."""
-    directory = config.load(args.config).gateway.runtime
-    answer = asyncio.run(ask(directory, {"ask": "reload"}))
+    """Ask, and say what became of it. A broken file is judged by the agent too, which notes in its audit trail who tried."""
+    broken: ConfigError | None = None
+    try:
+        directory = config.load(args.config).gateway.runtime
+    except ConfigError as error:
+        broken, directory = error, Path(os.environ.get("RUNTIME_DIRECTORY", GatewaySettings.runtime))  # systemd.exec(5)
+    try:
+        answer = asyncio.run(ask(directory, {"ask": "reload"}))
+    except Unavailable as error:
+        raise broken or error from None
+    if broken is not None and answer.get("done"):  # it has looked at its own file, which is another one
+        raise broken
     if not answer.get("done"):
         for line in answer.get("refused", ["the agent gave no reason"]):
             print(line, file=sys.stderr)

@@ -88,6 +88,7 @@ def _settings(machine: str, args: argparse.Namespace) -> PipelineSettings:
         rules=tuple(rules),
         plan=chosen.plan(),
         cassettes=chosen.cassettes,
+        bins=chosen.bins,
         insured_limit=chosen.insured_limit,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import yaml
 
 from agent.config.ports import conflicts
-from agent.config.schema import BAD, Document
+from agent.config.schema import BAD, Document, meant
 from agent.config.settings import RulesSettings, Settings, SourceSettings, UplinkSettings, check_pauses
 from agent.settings import Duration, Name
 from agent.sources import SOURCES
@@ -136,9 +135,7 @@ class _Configuration(Document):
         names = [rule.rule for rule in shipped_rules()]
         for index, name in enumerate(settings.rules.disable):
             if name not in names:
-                close = get_close_matches(name, names, n=1)
-                meant = f"; did you mean {close[0]}?" if close else ""
-                self.note(f"rules.disable[{index}]", f"no shipped rule is called {name!r}{meant}")
+                self.note(f"rules.disable[{index}]", f"no shipped rule is called {name!r}{meant(name, names)}")
 
     def _unique(self, path: str, key: str, names: Sequence[str]) -> None:
         for index, name in enumerate(names):

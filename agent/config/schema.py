@@ -11,7 +11,6 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -28,7 +27,9 @@ Entries: TypeAlias = dict[str, tuple[int, yaml.Node]]
 
 FILE_LIMIT = 1024 * 1024  # bytes; a configuration of a few machines has a few thousand
 NODES_LIMIT = 100_000  # values, those behind aliases counted each time: a short file must not grow into a large one
-LONGEST, TAIL = 400, 80  # characters of a message, and of its end when it is longer
+DEPTH_LIMIT = 100  # values within one another: who composes them recurses, and libyaml's binding has no bound but the stack's
+SHALLOW = 1_000  # brackets and columns with which a file need not be asked how deep it is: the stack holds twenty times that
+MESSAGE_LIMIT = 500  # characters of a mistake; it may quote the file
 BAD: Any = object()  # stands for a value that could not be read; a mistake has been noted
 
 
@@ -53,9 +54,8 @@ class Document:
     def note(self, path: str, message: str, line: int | None = None) -> None:
         """Note a mistake at a path; without a line it stands where the path was read, or the nearest one above it."""
         where = line if line is not None else self.line_of(path)
-        if len(message) > LONGEST:  # it quotes what is no setting at all
-            message = f"{message[: LONGEST - TAIL]} … {message[-TAIL:]}"
-        self.mistakes.append((where, f"{path}: {message}" if path else message))
+        said = f"{path}: {message}" if path else message
+        self.mistakes.append((where, said if len(said) <= MESSAGE_LIMIT else f"{said[:MESSAGE_LIMIT]} …"))
 
     def line_of(self, path: str) -> int:
         """Where a path was read, or the nearest one above it."""
@@ -76,12 +76,18 @@ class Document:
         if text is None:
             return None
         try:
+            if (line := _too_deep(text)) is not None:
+                self.note("", TOO_DEEP, line)
+                return None
             node = yaml.compose(text, Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
             self._note_yaml(error, text)
             return None
         except yaml.YAMLError as error:
             self.note("", f"is not YAML: {' '.join(str(error).split())}")
+            return None
+        except RecursionError:  # of the loader in Python
+            self.note("", TOO_DEEP)
             return None
         if node is None:
             self.note("", "is empty; expected settings, see systemd/config.example.yaml")
@@ -171,7 +177,7 @@ class Document:
         if text is not None and text in values:
             return values[text]
         got = repr(text) if text is not None else _kind(node)
-        self.note(path, f"expected one of {', '.join(values)}; got {got}{_meant(str(text), list(values))}")
+        self.note(path, f"expected one of {', '.join(values)}; got {got}{meant(str(text), list(values))}")
         return BAD
 
     def _list(self, kind: Any, node: yaml.Node, path: str) -> Any:
@@ -223,7 +229,7 @@ class Document:
                 values[fields[key].name] = self.read(hints[fields[key].name], value, inner)
             elif key not in besides:
                 known = sorted({*fields, *besides})
-                self.note(inner, f"unknown key{_meant(key, known)}; known are {', '.join(known)}", line)
+                self.note(inner, f"unknown key{meant(key, known)}; known are {', '.join(known)}", line)
         required = [key for key, field in fields.items() if _is_required(field)]
         for key in required:
             if fields[key].name not in values:
@@ -259,6 +265,27 @@ class Document:
             return BAD
 
 
+TOO_DEEP = f"nests more than {DEPTH_LIMIT} values in one another; this is no configuration"
+
+
+def _too_deep(text: str) -> int | None:
+    """The line in which values nest too deeply; None where they do not. Raises YAMLError.
+
+    No deeper than brackets were opened and columns were indented, twice: a list may stand in the column of its key.
+    """
+    if text.count("[") + text.count("{") + 2 * max(map(len, text.split("\n"))) < SHALLOW:
+        return None
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEPTH_LIMIT:
+            return event.start_mark.line + 1 if event.start_mark else 1
+    return None
+
+
 _PARENT = re.compile(r"(\.[^.\[]+|\[\d+\])$")
 
 
@@ -282,7 +309,10 @@ def _kind(node: yaml.Node) -> str:
     return "nothing" if _is_null(node) else repr(node.value)
 
 
-def _meant(word: str, known: Sequence[str]) -> str:
+def meant(word: str, known: Sequence[str]) -> str:
+    """The end of a complaint about a word that is not known: the one that it was probably meant to be."""
+    from difflib import get_close_matches  # noqa: PLC0415  a file without mistakes never needs it
+
     close = get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]}?" if close else ""
 

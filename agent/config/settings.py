@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from agent.pipeline import Forwarded
 from agent.scrape import parse as address_of
@@ -112,14 +111,23 @@ class MachineSettings:
     """Who is expected when: door alarms are planned work then."""
     weekly_visits: tuple[Hours, ...] = ()
     cassettes: Mapping[str, Cassette] = field(default_factory=dict)
+    bins: Mapping[str, int] = field(default_factory=dict)
+    """Units that only take notes (reject, retract, deposit): what a note in each is worth at most, in minor units."""
     insured_limit: int | None = None
-    """Minor units of the cassettes' currency; more cash than this is an exposure."""
+    """Minor units of the cassettes' currency; more cash than this, the bins' with it, is an Alarm."""
 
     def __post_init__(self) -> None:
         self.zone  # noqa: B018  raises when there is no such zone
+        for key, units in (("cassettes", self.cassettes), ("bins", self.bins)):
+            for unit in units:
+                if not UNIT_ID.fullmatch(unit):
+                    raise ValueError(f"{key}: expected units named unit1, unit2 …, got {unit!r}")
+        for unit, value in self.bins.items():
+            if unit in self.cassettes:
+                raise ValueError(f"bins: {unit} is a cassette already")
+            if value <= 0:
+                raise ValueError(f"bins: {unit} needs the positive value of its dearest note in minor units, got {value}")
         for unit, cassette in self.cassettes.items():
-            if not UNIT_ID.fullmatch(unit):
-                raise ValueError(f"cassettes: expected units named unit1, unit2 …, got {unit!r}")
             if cassette.value <= 0:
                 raise ValueError(f"cassettes: {unit} needs a positive value in minor units, got {cassette.value}")
         if len({cassette.currency for cassette in self.cassettes.values()}) > 1:
@@ -130,6 +138,8 @@ class MachineSettings:
         """The time zone. Raises ValueError when the system does not know it."""
         if self.timezone == "UTC":
             return UTC  # known without the system's tables, which a small system may lack
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415  nor their reader, where nobody needs it
+
         try:
             return ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError):

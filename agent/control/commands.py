@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from agent.records import Value
 
 Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
-ModelName: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9A-Za-z_-]{1,57}$")]
+ModelName: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9A-Za-z_-]{1,57}\Z")]
 
 
 class ReadNow(Struct, frozen=True, forbid_unknown_fields=True):

@@ -33,6 +33,7 @@ LONGEST = 7 * 86_400.0  # s that a request may be good for: so long its id is re
 AHEAD = 300.0  # s that the operator's clock may be before ours
 LIMIT = 1_000  # requests that are remembered at once
 PATIENCE = 60.0  # s that a command may take
+TEXT_LIMIT = 16_384  # characters of an answer; a configuration may have more mistakes than one message holds
 QUEUE = 16  # tokens that wait; more are turned away, for a flood must not fill the memory
 
 TAKEN, ANSWERED = "taken", "answered"
@@ -221,7 +222,7 @@ class Desk:
                 return Outcome.DONE, await self._commands[request.command](arguments)
         except TimeoutError:
             return Outcome.FAILED, Done(f"it took longer than {PATIENCE:.0f} s and was given up")
-        except AgentError as error:
+        except (AgentError, OSError) as error:  # a full disk, say: the command has failed, not the agent
             return Outcome.FAILED, Done(str(error))
 
     async def _close(self, request: Request, outcome: Outcome, done: Done) -> None:
@@ -233,7 +234,8 @@ class Desk:
             done.afterwards()
 
     def _answer(self, jti: str, command: str, outcome: Outcome, text: str, result: Mapping[str, Any] | None = None) -> Answer:
-        return Answer(self._gateway, self._now(), jti, command, outcome, text, dict(result) if result is not None else None)
+        told = text if len(text) <= TEXT_LIMIT else f"{text[:TEXT_LIMIT]} …"
+        return Answer(self._gateway, self._now(), jti, command, outcome, told, dict(result) if result is not None else None)
 
 
 def _heard(done: asyncio.Future[None]) -> None:

@@ -42,13 +42,13 @@ class Header(Struct, frozen=True, forbid_unknown_fields=True):
 
     alg: Literal["EdDSA"]
     typ: Literal["atm-request+jws"]
-    kid: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
+    kid: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
     """What the operator asks of one gateway. Times are seconds since the epoch."""
 
-    jti: Annotated[str, Meta(pattern=r"^[0-9A-Za-z_-]{8,64}$")]
+    jti: Annotated[str, Meta(pattern=r"^[0-9A-Za-z_-]{8,64}\Z")]
     """Its id: never used for another request."""
     aud: Annotated[str, Meta(min_length=1, max_length=128)]
     """The one gateway that it is for."""

@@ -23,7 +23,10 @@ REMEMBERED = 10_000  # alarms that an account tells; the newest
 
 
 class StreamAccount(Struct, frozen=True):
-    """One stream. `lost` counts what a Loss explains, `missing` what nothing does; `holes` are the latter, first to last."""
+    """One stream. `lost` counts what a Loss names, `missing` what nothing explains; `holes` are the latter, first to last.
+
+    A Loss of no records explains positions under which none will come; nothing is lost there.
+    """
 
     gateway: str
     epoch: str
@@ -77,6 +80,7 @@ class Entry(NamedTuple):
 class _Stream:
     received: Intervals = field(default_factory=Intervals)
     lost: Intervals = field(default_factory=Intervals)
+    vacant: Intervals = field(default_factory=Intervals)  # named by a Loss of no records
 
 
 class Ledger:
@@ -111,7 +115,8 @@ class Ledger:
     def lose(self, gateway: str, epoch: str, loss: Loss) -> None:
         """Note what a gateway says it could not keep."""
         if 1 <= loss.first <= loss.last:
-            self._stream(gateway, epoch, loss.lane).lost.add(loss.first, loss.last)
+            stream = self._stream(gateway, epoch, loss.lane)
+            (stream.lost if loss.count else stream.vacant).add(loss.first, loss.last)
 
     def known(self, envelope: Envelope) -> bool:
         """Whether this very envelope has been entered before."""
@@ -136,14 +141,14 @@ class Ledger:
 
 
 def _stream_account(name: Stream, stream: _Stream) -> StreamAccount:
-    explained = stream.received.union(stream.lost)
+    kept = stream.received.union(stream.vacant)
+    explained = kept.union(stream.lost)
     holes = tuple(explained.holes())
-    received = len(stream.received)
     return StreamAccount(
         *name,
         highest=explained.highest,
-        received=received,
-        lost=len(explained) - received,
+        received=len(stream.received),
+        lost=len(explained) - len(kept),
         missing=sum(last - first + 1 for first, last in holes),
         holes=holes,
     )

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 
 from agent.errors import ModelRefused
 from agent.scoring import onnx_file, trust
+from agent.scoring.card import CARD_KEY
+from agent.scoring.demand_card import is_demand
 
 if TYPE_CHECKING:  # the runtime is loaded only once a child has survived it
     from agent.scoring.demand import DemandModel
     from agent.scoring.loading import AnyModel
 
-__all__ = ["prove", "prove_demand"]
+__all__ = ["foretells", "prove", "prove_demand"]
 
 # From 1.29 on, onnxruntime's wheels tell Microsoft of each session and keep a device's id and a database in ~/.cache, unless this
 # is set when they are loaded. Nothing of a cash machine goes there; what is loaded from this package comes after this line.
@@ -56,11 +58,19 @@ async def prove(
 
 
 async def prove_demand(path: Path, sha256: str | None, budget: float, keys: Sequence[Path] = ()) -> DemandModel:
-    """The same for a model of demand, which answers questions about days to come and is never asked by a pipeline."""
+    """The same for a model of demand, which answers questions about days to come. `budget`: seconds that an answer may take."""
     data, found = await _survived(path, sha256, budget, keys, ("--demand",))
     from agent.scoring.demand import load_demand  # noqa: PLC0415
 
     return await asyncio.to_thread(load_demand, path, data, found)
+
+
+def foretells(path: Path) -> bool:
+    """Whether a file says that it is a model of demand. It proves nothing: what it says is checked by whoever loads it.
+
+    Raises ModelRefused when the file cannot be read, or is no model.
+    """
+    return is_demand(onnx_file.metadata(path, trust.read(path)).get(CARD_KEY, ""))
 
 
 async def _survived(path: Path, sha256: str | None, budget: float, keys: Sequence[Path], how: Sequence[str]) -> tuple[bytes, str]:

@@ -1,13 +1,14 @@
 """What may be asked of a machine in the days to come, as the model `cash_demand` foretells it out of the machine's own past.
 
-It answers questions about the future in a command of its own, never on the way from a sensor to an alarm; a model that is refused
-or dies there costs that command, and the past alone foretells (`agent.analysis.risk.history_forecast`).
+It is asked once a day for each machine, in a thread of its own, and by commands: never on the way from a sensor to an alarm.
+Where a model is refused or breaks, the past alone foretells (`agent.analysis.risk.history_forecast`).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,16 +27,20 @@ from agent.scoring.demand_card import BACK, WRONG_FILE, DemandCard, read_demand_
 AHEAD = 56  # days ahead that the graph sees
 RECENT = 182  # days that it needs; what is older tells the season
 LEAST_KNOWN = 28  # of the recent days; with fewer the past alone says as much
+TIMES = 32  # answers whose duration is remembered
 TOLERANCE = 1e-4  # relative, between a golden output and what the runtime here answers
 
 
-@dataclass(frozen=True)
+@dataclass
 class DemandModel:
-    """A graph that agrees with its card."""
+    """A graph that agrees with its card. `word` is its state: ok or broken; `times`: seconds of the newest answers."""
 
     card: DemandCard
     sha256: str
     session: Any
+    word: str = "ok"
+    error: str = ""
+    times: deque[float] = field(default_factory=lambda: deque(maxlen=TIMES))
 
     @property
     def id(self) -> str:

@@ -3,11 +3,13 @@
     configured file, or else  shelf: current, then those before it, then the one that came with the agent
 
 The first of these that proves itself scores. When a new one is refused, that is said, and the one that runs goes on. A model
-that learns at the machine has a `Watch` for each of them, which an order on the shelf makes learn again.
+that learns at the machine has a `Watch` for each of them, which an order on the shelf makes learn again. A model of demand scores
+nothing: it is handed to whoever asks about the days to come.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +19,16 @@ from typing import TYPE_CHECKING, cast
 
 from agent.errors import ModelRefused
 from agent.records import Value
-from agent.scoring import prove
+from agent.scoring import foretells, prove, prove_demand
 from agent.scoring.card import MOST_ROWS, Card
+from agent.scoring.demand_card import DemandCard
 from agent.scoring.drift import Drift
 from agent.scoring.shelf import Copy, Shelf
 from agent.stages.features import parse
 from agent.stages.score import Score, Scoring
 
 if TYPE_CHECKING:
+    from agent.scoring.demand import DemandModel
     from agent.scoring.learning import LearningModel
     from agent.scoring.loading import AnyModel
     from agent.scoring.session import LoadedModel
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+DEMAND_BUDGET = 5.0  # s that a model of demand may take for an answer, which it gives once a day
 DRIFT_EVERY = 60.0  # s between two rows that are counted for drift
 
 
@@ -67,7 +72,7 @@ class _Candidate:
 class Models:
     """See the module. `look` is called every few seconds; nothing here is called by the sensors' side.
 
-    `attach` and `detach` reach every pipeline, `say` makes a Reading of the gateway itself.
+    `attach` and `detach` reach every pipeline, `say` makes a Reading of the gateway itself, `foretell` takes a model of demand.
     """
 
     def __init__(
@@ -78,8 +83,9 @@ class Models:
         detach: Callable[[str], None],
         say: Callable[[str, Value], None],
         perf_counter: Callable[[], float],
+        foretell: Callable[[DemandModel], None],
     ) -> None:
-        self.running: dict[str, AnyModel] = {}
+        self.running: dict[str, AnyModel | DemandModel] = {}
         """By the name under which it scores; a shadow's is its model's with `-shadow`."""
         self._wanted = wanted
         self._shelf = shelf
@@ -87,6 +93,7 @@ class Models:
         self._detach = detach
         self._say = say
         self._perf_counter = perf_counter
+        self._foretell = foretell
         self._seen: dict[str, tuple[int, int]] = {}  # the state of the shelf that has been acted upon
         self._words: dict[str, str] = {}  # why the newest candidate does not run
         self._drifts: dict[str, Drift] = {}
@@ -148,11 +155,14 @@ class Models:
         found = [_Candidate(self._shelf.path(wanted.name, copy), copy.sha256, wanted.keys) for copy in copies]
         return [*found, _Candidate(wanted.came_with, wanted.sha256, ())]
 
-    async def _prove(self, wanted: Wanted, candidate: _Candidate, name: str) -> AnyModel | None:
+    async def _prove(self, wanted: Wanted, candidate: _Candidate, name: str) -> AnyModel | DemandModel | None:
         running = self.running.get(name)
         if running is not None and running.word == "ok" and running.sha256 == candidate.sha256:
             return running
         try:
+            if await asyncio.to_thread(foretells, candidate.path):
+                _check_foretelling(wanted, shadow=wanted.shadow or name != wanted.name)
+                return await prove_demand(candidate.path, candidate.sha256, DEMAND_BUDGET, candidate.keys)
             model = await prove(candidate.path, candidate.sha256, wanted.budget, self._perf_counter, candidate.keys)
             _check_wanted(wanted, model.card)
         except ModelRefused as error:
@@ -164,12 +174,16 @@ class Models:
         log.error("model %s: %s", name, error)
         self._words.setdefault(name, error.word)
 
-    def _start(self, wanted: Wanted, name: str, model: AnyModel, *, shadow: bool) -> None:
+    def _start(self, wanted: Wanted, name: str, model: AnyModel | DemandModel, *, shadow: bool) -> None:
         if self.running.get(name) is model:
             return
         self.running[name] = model
         self._watches[name] = {}
         self._drifts.pop(name, None)
+        if isinstance(model.card, DemandCard):
+            self._foretell(model)
+            log.info("model %s: %s foretells the demand", name, model.id)
+            return
         self._attach(self._scoring(wanted, name, model, shadow=shadow))
         log.info("model %s: %s scores%s", name, model.id, " as a shadow" if shadow else "")
 
@@ -258,6 +272,14 @@ def _every(wanted: Wanted, card: Card) -> float:
 def _rows(wanted: Wanted, card: Card) -> int:
     """Of the commissioning window."""
     return card.window if wanted.window is None else round(wanted.window / _every(wanted, card))
+
+
+def _check_foretelling(wanted: Wanted, *, shadow: bool) -> None:
+    """Nothing, when the configuration suits a model of demand. Raises ModelRefused."""
+    given = [name for name in ("threshold", "every", "features", "window") if getattr(wanted, name)]
+    if given or shadow:
+        what = ", ".join([*given, *(["shadow"] if shadow else [])])
+        raise ModelRefused(f"models.{wanted.name}: {what}: for a model that scores; this one foretells demand, once a day")
 
 
 def _check_wanted(wanted: Wanted, card: Card) -> None:

@@ -163,6 +163,7 @@ class Dispenser:
             counts["cashDispenser.picks"] += part.checked
             counts[f"{unit}.presented"] += part.exited
             counts[f"{unit}.rejected"] += part.rejected
+            counts[f"{self._reject}.rejected"] += part.rejected
             values |= self._cassette(unit, error, low=part.low)
         return values | counts
 

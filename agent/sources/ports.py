@@ -20,12 +20,9 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
-
-from serial.tools.list_ports import comports
 
 from agent.errors import LineLost
 
@@ -186,6 +183,8 @@ def _inner(error: Exception) -> str:
 
 def _others(path: str) -> str:
     """Ports that are there, those first whose names are most like the one that is not."""
+    from difflib import SequenceMatcher  # noqa: PLC0415  a port that is there never needs it
+
     found: dict[str, None] = dict.fromkeys(str(link) for link in _entries(BY_ID))
     found.update(dict.fromkeys(str(port.device) for port in comports()))
     wanted = Path(path).name
@@ -197,6 +196,13 @@ def _others(path: str) -> str:
         return "no serial port is there at all: check cable and power"
     ranked = sorted(found, key=lambda each: -SequenceMatcher(None, Path(each).name, wanted).ratio())
     return f"there are {', '.join(ranked[:SHOWN])}: check cable and power, or name one of these"
+
+
+def comports() -> list[Any]:
+    """Every serial port of this computer, as pyserial finds them."""
+    from serial.tools.list_ports import comports as found  # noqa: PLC0415  a port that is named by its path never needs them
+
+    return list(found())
 
 
 def _entries(folder: Path) -> Iterator[Path]:

@@ -185,10 +185,13 @@ class Growth(Sudden):
 
 
 class Spread(Sudden):
-    """rises, falls, swings: how far apart values lie within the last `over` seconds. A value is in effect until the next."""
+    """rises, falls, swings: how far apart values lie within the last `over` seconds. A value is in effect until the next, unless
+    it stood still for `stuck_after`."""
 
     def __init__(self, condition: Condition) -> None:
         self._over = condition.over
+        self._stuck_after = condition.stuck_after if condition.stuck_after is not None else inf
+        self._changed = inf
         self._width = condition.over / STEPS
         self._rises, self._falls, self._swings = condition.rises, condition.falls, condition.swings
         self._last: float | None = None
@@ -198,6 +201,10 @@ class Spread(Sudden):
     def feed(self, value: Value, at: float, *, holds: bool, counts: bool) -> bool:
         if not isinstance(value, _NUMBER):
             return False
+        if value != self._last:
+            if at - self._changed >= self._stuck_after:
+                self.lose(at)
+            self._changed = at
         before = self._last if self._last is not None and counts else value
         self._last = float(value)
         low, high = (before, value) if before < value else (value, before)
@@ -241,6 +248,7 @@ class Spread(Sudden):
 
     def shift(self, by: float) -> None:
         """The clock was set by so many seconds."""
+        self._changed += by
         for step in self._steps:
             step[0] += by
 

@@ -64,6 +64,8 @@ class Condition:
     reason: str | None = None
     """The Reading's quality has this reason (`agent.stages.clean`)."""
     over: Duration = 60.0
+    stuck_after: Duration | None = None
+    """With rises, falls or swings: a value that stood still so long came from a stuck sensor, so the next one is a beginning."""
     per: str | None = None
     """With grows: a counter that the growth is compared with …"""
     ratio: float | None = None
@@ -84,6 +86,8 @@ class Condition:
             raise ValueError("clear: goes only with above or below")
         if self.clear is not None and not self._is_beyond_clear(self.clear):
             raise ValueError("clear: must be on the calm side of the bound")
+        if self.stuck_after is not None and test not in ("rises", "falls", "swings"):
+            raise ValueError("stuck_after: goes only with rises, falls or swings")
         if (self.per is None) is not (self.ratio is None) or (self.per is not None and test != "grows"):
             raise ValueError("per: goes with grows and ratio, and they with it")
         if self.altogether is not None and (test not in ("is", "is_not", "above", "below") or self.for_):
@@ -93,7 +97,7 @@ class Condition:
         self._check_positive()
 
     def _check_positive(self) -> None:
-        for name in (*TESTS[TESTS.index("grows") : TESTS.index("reason")], "over", "least"):
+        for name in (*TESTS[TESTS.index("grows") : TESTS.index("reason")], "over", "stuck_after", "least"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name}: expected more than 0, got {value}")

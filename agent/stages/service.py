@@ -21,7 +21,7 @@ DISPENSER = "cashManagement.dispenser"
 SERVICE = "machine.service"
 WORKS, DEGRADED, UNKNOWN, OUT = "inService", "degraded", "unknown", "outOfService"
 
-_WORKS = frozenset({"online", "deviceBusy", "potentialFraud"})  # A.2: an application may go on at a potential fraud
+_WORKS = frozenset({"online", "deviceBusy", "potentialFraud"})  # an application may go on at a potential fraud (XFS4IoT)
 # the only words with which cash can be had; a part that is not named here does not stand in its way
 NEEDED: dict[str, frozenset[str]] = {
     "cashDispenser.device": _WORKS,

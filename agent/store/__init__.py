@@ -93,6 +93,9 @@ class Store(Protocol):
     def settle(self, uplink: str, lane: str, receipt: Receipt) -> None:
         """Take note of a receipt. What it rejects moves to the lane `dead`; what it does not name will be read again."""
 
+    def settle_sent(self, uplink: str, lane: str, receipt: Receipt) -> None:
+        """`settle`, of records that were sent under another identity; a Loss tells the platform why it never sees these."""
+
     def backlog(self, uplink: str) -> dict[str, int]:
         """How many positions wait in each lane."""
 

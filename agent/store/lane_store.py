@@ -178,6 +178,10 @@ class LaneStore:
             self._bury(lane, rejected, receipt.why)
             cursor.settle(rejected)
 
+    def settle_sent(self, uplink: str, lane: str, receipt: Receipt) -> None:
+        self.settle(uplink, lane, receipt)
+        self.losses.sent_before(lane, (*receipt.accepted, *receipt.rejected))
+
     def _bury(self, lane: str, positions: Sequence[int], why: str) -> None:
         wanted = set(positions)
         reason = b'{"why":' + encode(why) + b","

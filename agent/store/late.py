@@ -79,10 +79,18 @@ class LateStore:
         return self._known.settled(uplink, lane, count) if self._known else []
 
     def settle(self, uplink: str, lane: str, receipt: Receipt) -> None:
-        if self._before is not None and receipt.rejected:
-            raise OSError(errno.EIO, "the disk cannot take what was rejected")
+        self._check_rejected(receipt)
         if self._known:
             self._known.settle(uplink, lane, receipt)
+
+    def settle_sent(self, uplink: str, lane: str, receipt: Receipt) -> None:
+        self._check_rejected(receipt)
+        if self._known:
+            self._known.settle_sent(uplink, lane, receipt)
+
+    def _check_rejected(self, receipt: Receipt) -> None:
+        if self._before is not None and receipt.rejected:
+            raise OSError(errno.EIO, "the disk cannot take what was rejected")
 
     def backlog(self, uplink: str) -> dict[str, int]:
         return self._known.backlog(uplink) if self._known else dict.fromkeys(LANES, 0)

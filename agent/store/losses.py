@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -32,6 +33,13 @@ def unnamed(losses: Iterable[Loss], lane: str, first: int, last: int) -> Iterato
         yield first, last
 
 
+def runs(positions: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """First and last of each run of positions that leaves none out."""
+    for _, run in groupby(enumerate(sorted(positions)), lambda each: each[1] - each[0]):
+        found = [position for _, position in run]
+        yield found[0], found[-1]
+
+
 class Losses:
     """Losses by lane, kept in the notes; what a failing medium refuses is kept in memory until `save`.
 
@@ -54,15 +62,17 @@ class Losses:
     def add(self, lane: str, first: int, last: int, why: str) -> None:
         """Note that the positions from first to last are gone, as far as they were waiting and no loss names them yet."""
         for begin, end in list(self.unexplained(lane, max(first, self._delivered(lane)), last)):
-            self._add(lane, begin, end, why)
+            self._add(lane, begin, end, why, end - begin + 1)
 
     def never_given(self, lane: str, last: int) -> None:
         """Note that the epoch's positions up to `last` were never given: it began behind those of another one."""
         if last >= 1:
-            key = max(self._entries, default=0) + 1
-            self._entries[key] = Loss(lane, 1, last, 0, "newEpoch")
-            self._waiting.add(key)
-            self._note(key)
+            self._add(lane, 1, last, "newEpoch", 0)
+
+    def sent_before(self, lane: str, positions: Iterable[int]) -> None:
+        """Note that some uplink delivered the records at these positions under the identity that they had in memory."""
+        for first, last in runs(positions):
+            self._add(lane, first, last, "sentFromMemory", 0)
 
     def go_on_from(self, before: Losses) -> None:
         """Name what `before` named and the medium had not taken yet."""
@@ -88,8 +98,7 @@ class Losses:
         """First and last position of each loss of a lane for a reason."""
         return ((loss.first, loss.last) for loss in self._entries.values() if (loss.lane, loss.why) == (lane, why))
 
-    def _add(self, lane: str, first: int, last: int, why: str) -> None:
-        count = last - first + 1
+    def _add(self, lane: str, first: int, last: int, why: str, count: int) -> None:
         self.count[lane] += count
         key = self._continued(lane, first, why)
         if key is not None:

@@ -107,4 +107,4 @@ class Shelter:
         for uplink, unsettled in waiting.items():
             settled = tuple(place for position, place in places.items() if position not in unsettled)
             if settled:
-                disk.settle(uplink, lane, Receipt(settled))
+                disk.settle_sent(uplink, lane, Receipt(settled))

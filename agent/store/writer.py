@@ -216,7 +216,10 @@ class Writer:
             on_disk = self._shelter.settle(uplink, lane, epoch, receipt)
             if on_disk is None and isinstance(self._disk, LateStore) and self._disk.is_gone(epoch):
                 return
-            self._disk.settle(uplink, lane, receipt if on_disk is None else on_disk)
+            if on_disk is None:
+                self._disk.settle(uplink, lane, receipt)
+            else:
+                self._disk.settle_sent(uplink, lane, on_disk)
 
         await self._call(work)
 

@@ -21,7 +21,6 @@ from aiocoap.message import UndecidedRemote
 from agent.errors import Unreachable
 from agent.uplinks import Refused
 from agent.uplinks.coap_codes import Answer
-from agent.uplinks.coap_tls import Connection, open_connection
 from agent.uplinks.dial import Address
 from agent.uplinks.endpoint import Endpoint
 
@@ -35,6 +34,8 @@ TEXT = 120  # characters of a diagnostic payload that are worth repeating
 FRESH = 60.0  # s that a notification is fresh when it does not say so (RFC 7252, 5.10.5)
 LATE = 10.0  # s on top: then an observation is taken for forgotten, and made anew
 GONE = "the connection is gone"
+HALF = "it calls a message done of which it has only a part, so it puts no blocks together"
+WHOLE = "let it do so (RFC 7959), or set `batch_bytes: 1KiB`"
 AGAIN = 5.0  # s before a request for observation that failed is made again
 
 
@@ -59,6 +60,7 @@ class Session:
         self._tuning.MAX_RETRANSMIT = RETRANSMISSIONS
         self._tuning.reliability = True
         self.failed = ""  # why nothing can be sent any more
+        self._ended: asyncio.Event | None = None  # of a connection; a datagram link has no end that could be seen
 
     @classmethod
     async def open(
@@ -76,13 +78,17 @@ class Session:
     @classmethod
     async def open_tls(cls, endpoint: Endpoint, tls: ssl.SSLContext, ack_timeout: float) -> Session:
         """A session over TLS (RFC 8323). Raises Unreachable or Refused."""
+        from agent.uplinks.coap_tls import open_connection  # noqa: PLC0415  and what it needs of aiocoap
+
         context = aiocoap.Context(loop=asyncio.get_running_loop(), loggername="coap")
         try:
             remote = await open_connection(context, endpoint, tls, ack_timeout)
         except BaseException:
             await context.shutdown()
             raise
-        return cls(context, remote, None, ack_timeout, EXPONENT)
+        session = cls(context, remote, None, ack_timeout, EXPONENT)
+        session._ended = remote.lost
+        return session
 
     async def close(self) -> None:
         """Let go of the socket and of everything that hangs on it."""
@@ -96,9 +102,9 @@ class Session:
             self.security.close()
 
     async def lost(self) -> str:
-        """Return, with the reason, when the connection is gone; a datagram link has no end that could be seen."""
-        if isinstance(self._remote, Connection):
-            await self._remote.lost.wait()
+        """Return, with the reason, when the connection is gone."""
+        if self._ended is not None:
+            await self._ended.wait()
             return GONE
         never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         return await never
@@ -120,6 +126,8 @@ class Session:
             if len(payload) > size:
                 self.blocks += 1
             if response.code != aiocoap.CONTINUE:
+                if more and response.code.is_successful():
+                    raise Refused(f"/{'/'.join(path)}: {HALF} ({response.code.dotted}); {WHOLE}")
                 return _answer(response)
             if not more:
                 raise self._fail("the platform asks for more after the last block")
@@ -196,7 +204,7 @@ class Session:
     async def _carry(self, message: Any) -> Any:
         if self.failed:
             raise Unreachable(self.failed)
-        if isinstance(self._remote, Connection) and self._remote.lost.is_set():
+        if self._ended is not None and self._ended.is_set():
             raise self._fail(GONE)
         message.remote = self._remote
         request = self._context.request(message, handle_blockwise=False)

@@ -75,12 +75,21 @@ class LoopClient(Client):
             raise
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
-        """mosquitto refuses a message with 0x95, which MQTT 5 (3.4.2.1) does not list for PUBACK: paho would drop the link."""
+        """mosquitto refuses a message with 0x95, which MQTT 5 (3.4.2.1) does not list for PUBACK: paho would drop the link.
+
+        And to paho a PUBCOMP is as good. It is none of QoS 1: what it answers nobody has acknowledged.
+        """
+        if cmd == "PUBCOMP":
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
         packet = self._in_packet["packet"]
         if len(packet) > 2 and packet[2] == TOO_LARGE:
             self.oversized.add(int.from_bytes(packet[:2], "big"))
             packet[2] = FORMAT_INVALID
         return super()._handle_pubackcomp(cmd)
+
+    def _handle_pubrec(self) -> MQTTErrorCode:
+        """An answer to QoS 2, which is never asked for."""
+        return MQTTErrorCode.MQTT_ERR_PROTOCOL
 
 
 class Session:
@@ -258,7 +267,12 @@ class Session:
         self._answered(mid, max(reason.value for reason in reasons))
 
     def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
-        self.on_message(message.topic, bytes(message.payload))
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            self._fail(f"the link to the broker broke: {BROKEN[0x82]}")
+        else:
+            self.on_message(topic, bytes(message.payload))
 
     def _on_disconnect(self, _c: Client, _u: Any, flags: DisconnectFlags, reason: ReasonCode, _p: Properties | None) -> None:
         if flags.is_disconnect_packet_from_server:

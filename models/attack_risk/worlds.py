@@ -96,10 +96,6 @@ LOOK_ALIKES: Mapping[str, Mapping[str, float]] = {  # trouble -> what is so freq
     "earthquake": {"earthquakes": 48.0},
     "software_update": {"software_updates": 12.0, "link_losses": 3.0},
 }
-LOCAL: Mapping[str, float] = {  # a day: what some places have and others have not, every machine here has
-    "rains": 1 / 20, "paints": 1 / 180, "exhausts": 1 / 10, "constructions": 1 / 180, "earthquakes": 1 / 730,
-    "software_updates": 1 / 30,
-}  # fmt: skip
 LOOPS = (  # closed loops: a broken wire looks like an alarm
     "auxiliaries.cabinetDoor",
     "auxiliaries.safeDoor",
@@ -166,7 +162,7 @@ def draw(group: Group, kind: Kind, number: int) -> Plot:
     """World `number` of a group and kind: the same whenever it is drawn."""
     seed = FIRST_SEED[group] + 100_000 * list(Kind).index(kind) + number
     rng = Random(f"attack_risk/{seed}")
-    parameters = replace(Parameters().randomised(rng), **LOCAL)  # type: ignore[arg-type]  # a test draws every scenario
+    parameters = Parameters().randomised(rng).exposed()
     if rng.random() < WITHOUT_ANTI_FRAUD:
         parameters = replace(parameters, not_fitted=parameters.not_fitted | {"cardReader.antiFraudModule"})
     calendar_known = rng.random() < CALENDAR_KNOWN

@@ -207,6 +207,16 @@ def test_more_cash_than_is_insured_is_an_exposure() -> None:
     assert (alarm.at, alarm.value) == (10.2, 6_000)
 
 
+def test_notes_in_the_bins_are_an_exposure_too() -> None:
+    line = pipeline(
+        cassettes={"unit1": Cassette(1_000, "EUR")}, bins={"unitReject": 1_000, "unitBox": 1_000}, insured_limit=5_000
+    )
+    stream = [(("storage.unit1.count", 5), 0.0), (("storage.unitReject.count", 0), 5.0), (("storage.unitReject.count", 1), 10.0)]
+    out = run(line, stream, until=20.0)
+    (alarm,) = [body for body in out if isinstance(body, Alarm) and body.rule == "overInsured"]
+    assert (alarm.at, alarm.value) == (10.2, 6_000), "and whatever the box holds that nobody counted"
+
+
 # Time ------------------------------------------------------------------------------------------------------------------------
 
 

@@ -78,6 +78,13 @@ def glare_on_dirt(site: Site, rng: Random) -> Script:
     site.reader.anti_fraud = "ok"
 
 
+def sensor_comes_free(site: Site, rng: Random) -> Script:
+    """The sensor of the temperature sticks before dawn, and shows at noon by how much it was wrong."""
+    site.board.stuck.add("environment.temperature_c")
+    yield 9.0 * HOUR
+    site.board.stuck.discard("environment.temperature_c")
+
+
 def forgotten_card(site: Site, rng: Random) -> Script:
     """The card is offered for as long as the reader waits, and captured."""
     site.reader.media = "entering"
@@ -186,6 +193,8 @@ class Trap:
 
 USED: dict[str, Any] = {"customers": True, "sample": 120.0}
 LEARNED: dict[str, Any] = {**USED, "at": 8.0, "before": 25.0, "hours": 13.0}  # a day of ordinary cards comes before it
+HOT: dict[str, Any] = {"sun_rise_c": 25.0, "weather_c": 4.0}
+DAWN: dict[str, Any] = {"at": 4.0, "hours": 10.0, "day": SUMMER, "settings": HOT}
 TRAPS = {
     "skimming, dirt": Trap(mishaps.dirty_reader, "SKIMMING", SKIMMER, **LEARNED),
     "skimming, rain": Trap(lookalikes.rain, "SKIMMING", SKIMMER, **LEARNED),
@@ -204,10 +213,9 @@ TRAPS = {
     "gas, paint": Trap(lookalikes.paint, "X1", GAS, hours=7.0),
     "gas, exhaust": Trap(again(lookalikes.exhaust, 3), "X1", GAS),
     "solid explosive, construction": Trap(lookalikes.construction, "X2", blast, hours=8.5),
-    "torch, sun on the housing": Trap(
-        nothing, "B1", torch, at=12.0, hours=8.0, sample=60.0, day=SUMMER, settings={"sun_rise_c": 25.0, "weather_c": 4.0}
-    ),
+    "torch, sun on the housing": Trap(nothing, "B1", torch, at=12.0, hours=8.0, sample=60.0, day=SUMMER, settings=HOT),
     "torch, heater": Trap(nothing, "B1", torch, at=12.0, hours=8.0, sample=60.0, day=WINTER, settings={"mean_c": 0.0}),
+    "torch, stuck sensor": Trap(sensor_comes_free, "B1", torch, **DAWN),
     "drill, road works": Trap(mishaps.road_works, "B2", DRILL, sample=10.0),
     "drill, door slam": Trap(again(mishaps.door_slam, 30), "B2", DRILL, hours=0.6, sample=10.0),
     "rip-out, cleaning": Trap(again(visits.clean, 3), "RIP_OUT", RAID, sample=10.0),
@@ -262,3 +270,12 @@ def test_a_battery_that_was_run_down_is_not_worn() -> None:
     told = {alarm.rule for alarm in life.alarms}
     assert {"mainsFailure", "batteryLow"} <= told
     assert "batteryWorn" not in told
+
+
+def test_a_sensor_that_comes_free_is_no_fan_that_stands_still() -> None:
+    world = World("normal_week", 1, NOBODY, settings={**QUIET, **HOT}, start=SUMMER + timedelta(hours=3.9))
+    world.site.play(sensor_comes_free(world.site, Random(1)), world.start + 0.1 * HOUR)
+    life = lived(world, RULES, sample=60.0, until=world.start + 10.1 * HOUR)
+    told = {alarm.rule for alarm in life.alarms}
+    assert "sensorStuck" in told
+    assert "fanFailed" not in told

@@ -15,9 +15,11 @@ from tests.end_to_end.board import CountingBoard
 from tests.end_to_end.site import REPOSITORY, Site, coap_uplink, free_udp_port, until
 
 
-def reload(config: Path) -> subprocess.CompletedProcess[str]:
+def reload(config: Path, runtime: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """`runtime`: what systemd tells a command of the unit (RUNTIME_DIRECTORY)."""
     command = [sys.executable, "-m", "agent", "reload", str(config)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=REPOSITORY, check=False)
+    environment = os.environ | ({"RUNTIME_DIRECTORY": str(runtime)} if runtime is not None else {})
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=REPOSITORY, env=environment, check=False)
 
 
 def rewrite(config: Path, **more: Any) -> None:
@@ -70,8 +72,17 @@ def test_a_broken_file_is_refused_with_its_mistakes_and_the_agent_goes_on(site: 
     until(lambda: "forward.summaries: expected a length" in agent.says(), agent)
     until(lambda: audited(site) == [("audit.configuration", "refused")], agent)
     assert site.point("gateway.configuration", "gw") == "refused"
-    assert reload(config).returncode == 78
+    config.write_text("gateway: [")
+    done = reload(config, site.room)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.startswith(f"{config}:")
+    until(lambda: audited(site) == [("audit.configuration", "refused")] * 2, agent)
+    assert f"configuration refused by uid {os.geteuid()}: {config}:" in agent.says()
+    other = config.with_name("other.yaml")
+    other.write_text("gateway: [")
     config.write_text(right)
+    assert reload(other, site.room).returncode == 78, "the agent's own file is good, and the one that was named is not"
+    assert reload(other, site.room / "nowhere").stderr.startswith(f"{other}:"), "no agent answers, and the mistake is told"
     rewrite(config, store={"path": str(site.room / "elsewhere")})
     done = reload(config)
     assert done.returncode == 78

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -48,6 +49,20 @@ def test_ready_watchdog_reloading_and_stopping_are_told(site: Site) -> None:
         finally:
             agent.kill()
             agent.wait()
+
+
+def test_an_end_does_not_wait_for_a_disk_that_takes_nothing(site: Site) -> None:
+    file = site.configure([])
+    command = [sys.executable, "-m", "agent", "run", str(file)]
+    with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL) as agent:
+        try:
+            until(site.status)
+            resource.prlimit(agent.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+            until(lambda: (site.status() or {})["store"] == "full")
+            agent.terminate()
+            assert agent.wait(60) == 0
+        finally:
+            agent.kill()
 
 
 async def life(file: Path) -> None:

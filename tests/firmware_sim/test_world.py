@@ -14,7 +14,7 @@ from agent import vocabulary
 from agent.wire.board_points import POINTS
 from firmware_sim import points
 from firmware_sim.demand import shipped
-from firmware_sim.params import OPTIONAL, Parameters
+from firmware_sim.params import LOCAL, OPTIONAL, Parameters
 from firmware_sim.replay import replay
 from firmware_sim.scenarios import SCENARIOS, SettingError
 from firmware_sim.world import World
@@ -169,8 +169,7 @@ def test_words_that_are_remembered_are_those_that_are_true(scenario: str) -> Non
 
 
 def test_what_looks_like_an_attack_happens_where_somebody_asks_for_it() -> None:
-    asked = ("rains", "paints", "exhausts", "constructions", "earthquakes", "software_updates")
-    world = World(seed=1, settings=dict.fromkeys(asked, 0.5))
+    world = World(seed=1, settings=dict.fromkeys(LOCAL, 0.5))
     world.run_to(world.start + 10 * 86_400)
     told = {label.name for label in world.truth if label.kind == "disturbance"}
     assert told >= {"rain", "paint", "exhaust", "construction", "earthquake", "softwareUpdate"}

@@ -105,6 +105,9 @@ def _outlook(report: Report) -> Iterator[tuple[str, str]]:
         half = "" if own.lasts is None else f", {own.lasts:.1f} at the median"
         least = "" if own.lasts_at_least is None else f", {own.lasts_at_least:.1f} in one case of twenty"
         yield "days to empty", mean + half + least or "nothing is asked for"
+    if own.first_empty is not None:
+        unit, days = own.first_empty
+        yield "empty first", f"{unit}, in {days:.1f} days at its mean"
     if own.exposure is not None:
         limit = own.insured_limit
         verdict = "" if limit is None else f", {'MORE' if own.exposure > limit else 'not more'} than is insured: {told(limit)}"

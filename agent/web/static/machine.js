@@ -20,13 +20,14 @@ export function judge(point, value) {
 }
 
 const PARTS = [
-  ["cabinet", ["auxiliaries.cabinetDoor", "auxiliaries.cabinetFrontDoor", "auxiliaries.cabinetRearDoor"], [20, 10, 240, 175]],
-  ["screen", ["cashManagement.dispenser", "cashDispenser.device"], [40, 40, 120, 80]],
-  ["card", ["cardReader.antiFraudModule", "cardReader.device", "cardReader.media"], [168, 40, 86, 22]],
-  ["printer", ["printer.paper.upper", "printer.device", "printer.media"], [168, 80, 86, 22]],
-  ["shutter", ["cashDispenser.outDefault.shutter"], [40, 140, 120, 22]],
-  ["safe", ["auxiliaries.safeDoor"], [20, 195, 240, 215]],
+  ["cabinet", ["auxiliaries.cabinetDoor", "auxiliaries.cabinetFrontDoor", "auxiliaries.cabinetRearDoor"], [10, 10, 280, 190]],
+  ["screen", ["cashManagement.dispenser", "cashDispenser.device"], [22, 54, 136, 72]],
+  ["card", ["cardReader.antiFraudModule", "cardReader.device", "cardReader.media"], [168, 54, 112, 40]],
+  ["printer", ["printer.paper.upper", "printer.device", "printer.media"], [168, 104, 112, 40]],
+  ["shutter", ["cashDispenser.outDefault.shutter"], [22, 148, 136, 40]],
+  ["safe", ["auxiliaries.safeDoor"], [10, 212, 280, 218]],
 ];
+const CASSETTES = [256, 168]; // where they begin, and what height they share
 const SENSORS = ["auxiliaries.tamperSensor", "auxiliaries.seismicSensor", "auxiliaries.heatSensor", "banknoteNeutralization.seismic",
   "banknoteNeutralization.gas", "powerManagement.powerInStatus", "auxiliaries.operatorSwitch", "machine.visit",
   "environment.temperature_c", "motion.tilt_deg"];
@@ -43,42 +44,47 @@ function element(name, attributes, text) {
 /** Draw a machine anew into `where`. */
 export function draw(where, machine, words) {
   const points = machine.points;
-  const svg = element("svg", { viewBox: "0 0 430 425", role: "presentation" });
+  const svg = element("svg", { viewBox: "0 0 300 440", role: "presentation" });
   for (const [name, candidates, [x, y, width, height]] of PARTS) {
     const found = candidates.filter((point) => point in points);
     const worst = found.reduce((a, b) => (a && rank[judge(a, points[a])] >= rank[judge(b, points[b])] ? a : b), undefined);
     const state = worst ? judge(worst, points[worst]) : "unknown";
     svg.append(element("rect", { x, y, width, height, rx: 5, class: `part ${state}`, "data-part": name }));
-    const said = worst ? (points[worst] ?? words.unusable) : "–";
-    svg.append(element("text", { x: x + 6, y: y + 15, class: state }, `${words[name]}: ${said}`));
+    svg.append(element("text", { x: x + 8, y: y + 16, class: "name" }, words[name]));
+    svg.append(element("text", { x: x + 8, y: y + 32, class: state }, worst ? (points[worst] ?? words.unusable) : "–"));
   }
   drawCassettes(svg, machine);
-  drawSensors(svg, points, words);
-  where.replaceChildren(svg);
+  where.replaceChildren(svg, sensors(points, words));
 }
 
 function drawCassettes(svg, machine) {
+  const [top, room] = CASSETTES;
   const units = Object.entries(machine.cassettes ?? {}).slice(0, 6);
-  const height = units.length ? Math.min(42, 175 / units.length) : 0;
+  const height = units.length ? Math.min(42, room / units.length) : 0;
   units.forEach(([unit, cassette], row) => {
-    const y = 222 + row * height;
+    const y = top + row * height;
     const state = judge(`storage.${unit}.replenishmentStatus`, cassette.status);
     const full = cassette.count / cassette.of;
     const share = Number.isFinite(full) ? Math.max(0, Math.min(1, full)) : 0;
-    svg.append(element("rect", { x: 40, y, width: 200 * share, height: height - 8, class: "level" }));
-    svg.append(element("rect", { x: 40, y, width: 200, height: height - 8, rx: 3, class: `part ${state}`, "fill-opacity": 0 }));
-    svg.append(element("text", { x: 46, y: y + height / 2 }, `${unit}: ${cassette.count ?? "–"} ${cassette.status ?? ""}`));
+    svg.append(element("rect", { x: 22, y, width: 256 * share, height: height - 8, class: "level" }));
+    svg.append(element("rect", { x: 22, y, width: 256, height: height - 8, rx: 3, class: `part ${state}`, "fill-opacity": 0 }));
+    const said = `${unit}: ${cassette.count ?? "–"} ${cassette.status ?? ""}`;
+    svg.append(element("text", { x: 30, y: y + height / 2 + 1 }, said));
   });
 }
 
-function drawSensors(svg, points, words) {
-  SENSORS.filter((point) => point in points).forEach((point, row) => {
-    const y = 22 + row * 40;
-    const state = judge(point, points[point]);
-    svg.append(element("circle", { cx: 280, cy: y, r: 7, class: `part ${state}` }));
+function sensors(points, words) {
+  const list = document.createElement("ul");
+  for (const point of SENSORS.filter((each) => each in points)) {
     const value = points[point];
     const said = typeof value === "number" ? Math.round(value * 10) / 10 : (value ?? words.unusable);
-    svg.append(element("text", { x: 294, y: y - 2 }, point.split(".").pop()));
-    svg.append(element("text", { x: 294, y: y + 12, class: state }, String(said)));
-  });
+    const item = document.createElement("li");
+    const word = document.createElement("span");
+    item.className = judge(point, value);
+    item.textContent = point.split(".").pop();
+    word.textContent = String(said);
+    item.append(word);
+    list.append(item);
+  }
+  return list;
 }

@@ -13,6 +13,8 @@ let events = null;
 let shownAlarms = "";
 
 const words = () => WORDS[language];
+/** The reader's own country, where it speaks the language of the page. */
+const locale = () => (navigator.languages ?? []).find((each) => each.startsWith(language)) ?? language;
 
 function node(name, text, className) {
   const made = document.createElement(name);
@@ -31,7 +33,7 @@ function translate() {
   if (state) render();
 }
 
-const when = (seconds) => new Date(seconds * 1000).toLocaleString(language);
+const when = (seconds) => new Date(seconds * 1000).toLocaleString(locale());
 
 function renderLegs() {
   const legs = Object.entries(state.uplinks).map(([name, word]) => [`${words().link} ${name}: ${word ?? "–"}`, judge("", word)]);
@@ -56,7 +58,9 @@ function renderMachines() {
 
 function renderCash(machine) {
   const cash = machine.cash;
-  at("cash").textContent = cash ? `${money(cash.value, cash.currency)} ${words().inIt}` : "–";
+  const days = machine.points["machine.daysToEmpty"];
+  const lasts = typeof days === "number" ? ` · ${words().lasts}: ${new Intl.NumberFormat(locale()).format(days)} ${words().days}` : "";
+  at("cash").textContent = cash ? `${money(cash.value, cash.currency)} ${words().inIt}${lasts}` : "–";
   const rows = Object.entries(machine.cassettes ?? {}).map(([unit, cassette]) => {
     const row = node("tr");
     row.append(node("td", unit), node("td", money(cassette.value, cassette.currency), "number"),
@@ -68,7 +72,7 @@ function renderCash(machine) {
 
 function money(minor, currency) {
   try {
-    const format = new Intl.NumberFormat(language, { style: "currency", currency });
+    const format = new Intl.NumberFormat(locale(), { style: "currency", currency });
     return format.format(minor / 10 ** format.resolvedOptions().maximumFractionDigits);
   } catch { return `${minor} ${currency}`; } // no currency that this browser knows
 }
@@ -140,7 +144,7 @@ function render() {
 
 async function curves() {
   if (chosen === null) return;
-  const some = await drawCurves(chosen, at("span").value, at("cash-curve"), at("score-curve"), words(), minorUnits(chosen)).catch(() => false);
+  const some = await drawCurves(chosen, at("span").value, at("cash-curve"), at("score-curve"), words(), minorUnits(chosen), locale()).catch(() => false);
   at("no-curve").hidden = some;
 }
 

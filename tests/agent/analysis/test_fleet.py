@@ -42,8 +42,8 @@ def test_where_nothing_can_be_lost_nothing_is(events: list[Event]) -> None:
 
 def outlook(**fields: Any) -> Outlook:
     chosen: dict[str, Any] = {
-        "days": 3.0, "until": "as asked", "risk": None, "lasts": None, "lasts_at_least": None, "exposure": None,
-        "insured_limit": None, "days_known": 0, "days_censored": 0, "foretold_by": "", **fields,
+        "days": 3.0, "until": "as asked", "risk": None, "lasts": None, "lasts_at_least": None, "first_empty": None,
+        "exposure": None, "insured_limit": None, "days_known": 0, "days_censored": 0, "foretold_by": "", **fields,
     }  # fmt: skip
     return Outlook(**chosen)
 

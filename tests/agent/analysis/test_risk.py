@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, timedelta
-from math import exp, log
+from math import exp, log, sqrt
 from random import Random
+from statistics import NormalDist
 
 import pytest
 from hypothesis import given
@@ -12,20 +14,40 @@ from hypothesis import strategies as st
 
 from agent.analysis.risk import (
     DayOfDemand,
-    NormalDemand,
     QuantileDemand,
     SampledDemand,
     cash_risk,
-    days_to_empty,
     demand_from,
+    first_empty,
     history_forecast,
     lasts_until,
-    newsvendor_load,
     quantile_forecast,
-    security_exposure,
 )
 
 MONDAY = date(2025, 3, 10)
+
+
+@dataclass(frozen=True)
+class NormalDemand:
+    """Independent normal days, as the check case has them."""
+
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of_days(cls, days: float, mean: float, deviation: float) -> NormalDemand:
+        return cls(days * mean, sqrt(days) * deviation)
+
+    def probability_above(self, amount: float) -> float:
+        return 1.0 - NormalDist(self.mean, self.deviation).cdf(amount)
+
+    def quantile(self, level: float) -> float:
+        return NormalDist(self.mean, self.deviation).inv_cdf(level)
+
+    def unmet(self, amount: float) -> float:
+        z = (amount - self.mean) / self.deviation
+        unit = NormalDist()
+        return self.deviation * (unit.pdf(z) - z * (1.0 - unit.cdf(z)))
 
 
 def test_the_check_case_to_every_digit() -> None:
@@ -59,23 +81,12 @@ def test_nothing_asked_lasts_for_ever() -> None:
     assert cash_risk(100, 1, SampledDemand((0.0,))).days_to_empty is None
 
 
-def test_the_load_of_a_newsvendor() -> None:
-    assert newsvendor_load(NormalDemand(100.0, 10.0), missing=1.0, idle=1.0) == pytest.approx(100.0)
-    assert newsvendor_load(NormalDemand(100.0, 10.0), missing=19.0, idle=1.0) == pytest.approx(116.4485, abs=1e-4)
-    with pytest.raises(ValueError, match="costs"):
-        newsvendor_load(NormalDemand(100.0, 10.0), 0.0, 1.0)
+def test_the_unit_that_is_empty_first_counts() -> None:
+    assert first_empty({"unit1": 100, "unit2": 900}, {"unit1": 50, "unit2": 300, "unit3": 7, "unit4": 0}) == ("unit1", 2.0)
+    assert first_empty({"unit1": 100}, {}) is None
 
 
-def test_the_first_empty_unit_counts() -> None:
-    assert days_to_empty({"unit1": 100, "unit2": 900}, {"unit1": 50, "unit2": 300, "unit3": 0}) == 2.0
-    assert days_to_empty({"unit1": 100}, {}) is None
-
-
-def test_all_cash_in_the_machine_is_exposed() -> None:
-    assert security_exposure(100, 20, 3) == 123
-
-
-@pytest.mark.parametrize("make", [lambda: NormalDemand(1.0, 0.0), lambda: SampledDemand(())])
+@pytest.mark.parametrize("make", [lambda: SampledDemand(())])
 def test_demand_that_is_none(make: object) -> None:
     with pytest.raises(ValueError, match="expected"):
         make()  # type: ignore[operator]
@@ -153,7 +164,7 @@ def test_unmet_demand_is_the_area_of_what_is_above(amounts: list[float], cash: f
 
 
 def test_the_check_case_as_a_model_would_tell_it() -> None:
-    """Many quantiles of the normal distribution of D.2 give what the normal distribution gives."""
+    """Many quantiles of the check case's normal distribution give what the normal distribution gives."""
     normal = NormalDemand.of_days(3, 12_000, 3_500)
     levels = [number / 200 for number in range(1, 200)]
     risk = cash_risk(41_200, 3, QuantileDemand({level: normal.quantile(level) for level in levels}))

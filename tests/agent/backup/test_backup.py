@@ -62,7 +62,7 @@ def test_no_link_is_followed_wherever_it_stands(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../outside", "/etc/passwd", "store/../../outside", "other/file", "other", "store/.hidden", "store"]
+    "name", ["../outside", "/etc/passwd", "store/../../outside", "other/file", "other", "store/.hidden", "store", ".", ""]
 )
 def test_a_name_that_does_not_belong_is_refused(tmp_path: Path, name: str) -> None:
     out = io.BytesIO()

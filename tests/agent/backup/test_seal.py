@@ -106,12 +106,25 @@ def test_two_backups_of_the_same_differ() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"n": 2**30}, {"n": 3}, {"n": 0}, {"n": "many"}, {"r": 80}, {"salt": "zz"}, {"salt": ""}, {"atm-agent-backup": 2}]
+    "change",
+    [
+        {"n": 2**30},
+        {"n": 2**18},
+        {"n": 3},
+        {"n": 0},
+        {"n": "many"},
+        {"r": 80},
+        {"salt": "zz"},
+        {"salt": ""},
+        {"atm-agent-backup": 2},
+    ],
 )
 def test_a_hostile_header_is_refused_before_any_memory_is_taken(change: dict[str, object]) -> None:
     header, parts = chunks(sealed(b"plain"))
     with pytest.raises(BadSeal):
         opened(json.dumps(json.loads(header) | change).encode() + b"\n" + b"".join(parts))
+    with pytest.raises(BadSeal):
+        opened(b"[" * 1023 + b"\n" + b"".join(parts))
 
 
 def test_a_passphrase_that_protects_nothing_is_refused() -> None:

@@ -24,6 +24,7 @@ START = 1_741_564_800.0  # Monday 2025-03-10, UTC
 DAYS = 28
 LOADED = 2_400  # notes, on each Monday morning
 DOWN_HOURS = range(300, 306)  # since START
+IN_THE_BIN = 35_000  # minor units
 
 
 def window(hour: int, notes: int) -> Summary:
@@ -37,6 +38,7 @@ def window(hour: int, notes: int) -> Summary:
         "transaction.failed": PointSummary(n=60, last=hour, delta=0.5),
         "cashDispenser.picks": PointSummary(n=60, last=hour, delta=40.0),
         "storage.unit1.presented": PointSummary(n=60, last=hour, delta=12.0),
+        "machine.exposure": PointSummary(n=60, last=notes * 1_000 + IN_THE_BIN),
     }
     at = START + hour * HOUR
     return Summary("ATM", at, at + HOUR, 1.0, points, CashPosition("EUR", notes * 1_000, {"unit1": notes}), {"risk": 0.2})
@@ -116,7 +118,8 @@ def test_what_may_happen_next(capsys: pytest.CaptureFixture[str], configured: Pa
     assert (outlook["days_known"], outlook["days_censored"]) == (DAYS, 1)
     assert outlook["risk"]["probability_of_cash_out"] == 0.0
     cash = outlook["risk"]["cash"]
-    assert outlook["exposure"] == cash
+    assert outlook["exposure"] == cash + IN_THE_BIN
+    assert outlook["first_empty"] == ["unit1", pytest.approx(cash / (12 * 13 * 1_000), rel=0.15)]
     assert outlook["risk"]["days_to_empty"] == pytest.approx(cash / (12 * 13 * 1_000), rel=0.15)
     assert outlook["lasts_at_least"] <= outlook["lasts"]
 

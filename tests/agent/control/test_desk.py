@@ -260,15 +260,23 @@ async def test_a_crash_between_the_answer_and_the_note_of_it_gives_no_second_ans
     assert [answer.outcome for answer in gateway.answers()] == [Outcome.DONE]
 
 
-async def test_a_command_that_fails_says_why(gateway: Gateway) -> None:
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (AgentError("machine: no machine is called so; known is atm-1"), "machine: no machine is called so; known is atm-1"),
+        (OSError(errno.ENOSPC, "No space left on device"), "[Errno 28] No space left on device"),
+        (AgentError("x" * 100_000), "x" * desks.TEXT_LIMIT + " …"),
+    ],
+)
+async def test_a_command_that_fails_says_why(gateway: Gateway, error: Exception, text: str) -> None:
     async def fail(arguments: ReadNow) -> Done:
-        raise AgentError("machine: no machine is called so; known is atm-1")
+        raise error
 
     gateway.commands["readNow"] = fail
     async with gateway.life() as desk:
         await desk.handle(token())
     [answer] = gateway.answers()
-    assert (answer.outcome, answer.text) == (Outcome.FAILED, "machine: no machine is called so; known is atm-1")
+    assert (answer.outcome, answer.text) == (Outcome.FAILED, text)
 
 
 async def test_a_command_that_takes_for_ever_is_given_up(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

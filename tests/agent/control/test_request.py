@@ -72,6 +72,7 @@ def test_what_was_sealed_is_read() -> None:
         (sealed(header(), b"[]"), "it is no request"),
         (sealed(header(), msgspec.json.encode(REQUEST)[:-1] + b',"more":1}'), "it is no request"),
         (sealed(header(), msgspec.json.encode(REQUEST).replace(b"2000.0", b"1e999")), "it is no request"),
+        (sealed(header(), msgspec.json.encode(REQUEST).replace(b"456789", b"456789\\n")), "it is no request"),
         (sealed(header(), b"[" * 100_000), "it is no request"),
         (b"a" * (MAX_TOKEN + 1), "more than"),
     ],

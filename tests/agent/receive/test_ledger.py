@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from agent.receive.intervals import Intervals
 from agent.receive.ledger import REMEMBERED, Entry, Ledger
-from tests.agent.envelopes import EPOCH, GATEWAY, alarm, loss, summary
+from agent.records import Loss
+from tests.agent.envelopes import EPOCH, GATEWAY, alarm, envelope, loss, summary
 
 spans = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 12)))
 
@@ -82,6 +83,15 @@ def test_streams_are_apart() -> None:
     ledger.enter(summary(1), 0.0)
     account = ledger.account()
     assert (account.received, account.duplicates, len(account.streams)) == (3, 0, 3)
+
+
+def test_a_loss_of_no_records_explains_positions_under_which_none_will_come() -> None:
+    ledger = Ledger()
+    ledger.enter(summary(4), 0.0)
+    ledger.enter(envelope("alarms", 1, Loss("summaries", 1, 3, 0, "newEpoch")), 0.0)
+    assert (ledger.account().lost, ledger.account().missing) == (0, 0)
+    ledger.enter(loss(2, "summaries", 3, 6), 0.0)
+    assert (ledger.account().lost, ledger.account().missing) == (2, 0)
 
 
 def test_a_loss_that_makes_no_sense_explains_nothing() -> None:

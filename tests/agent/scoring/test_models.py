@@ -12,6 +12,7 @@ import onnx
 import pytest
 
 from agent.records import EventClass, Value
+from agent.scoring.demand import DemandModel
 from agent.scoring.drift import FEW
 from agent.scoring.models import DRIFT_EVERY, Models, Wanted
 from agent.scoring.shelf import INDEX, Shelf
@@ -31,11 +32,14 @@ class Gateway:
         self.folder = tmp_path
         self.attached: dict[str, Scoring] = {}
         self.said: dict[str, Value] = {}
+        self.demand: list[DemandModel] = []
         self.shelf = Shelf(tmp_path / "shelf")
         came_with = graphs.put(tmp_path, graphs.model(), "came_with.onnx")
         self.wanted = Wanted(NAME, came_with, every=5.0, budget=BUDGET)
         self.wanted = Wanted(**{**vars(self.wanted), **changes})  # type: ignore[arg-type]
-        self.models = Models([self.wanted], self.shelf, self.attach, self.detach, self.said.__setitem__, time.perf_counter)
+        self.models = Models(
+            [self.wanted], self.shelf, self.attach, self.detach, self.said.__setitem__, time.perf_counter, self.demand.append
+        )
 
     def attach(self, scoring: Scoring) -> None:
         self.attached[scoring.name] = scoring
@@ -173,6 +177,42 @@ async def test_a_model_that_breaks_is_said_and_drift_is_told(tmp_path: Path, cap
     assert "gives no scores any more" in caplog.text
 
 
+# A model of demand ----------------------------------------------------------------------------------------------------
+
+DEMAND = Path(__file__).parents[3] / "models" / "cash_demand" / "cash_demand.onnx"
+
+
+def foretelling(tmp_path: Path, **changes: Any) -> Gateway:
+    gateway = Gateway(tmp_path)
+    gateway.models = Models(
+        [Wanted("cash_demand", DEMAND, **changes)], gateway.shelf, gateway.attach, gateway.detach, gateway.said.__setitem__,
+        time.perf_counter, gateway.demand.append,
+    )  # fmt: skip
+    return gateway
+
+
+async def test_a_model_of_demand_is_proved_like_any_other_and_scores_nothing(tmp_path: Path) -> None:
+    gateway = foretelling(tmp_path)
+    await gateway.models.look()
+    (model,) = gateway.demand
+    assert gateway.said == {"gateway.model.cash_demand": "ok"}
+    assert gateway.attached == {}
+    model.word, model.error = "broken", "it broke"
+    await gateway.models.look()
+    assert gateway.said == {"gateway.model.cash_demand": "broken"}
+
+
+@pytest.mark.parametrize("wrong", [{"threshold": 0.5}, {"every": 5.0}, {"shadow": True}])
+async def test_a_model_of_demand_has_no_threshold_and_no_shadow(
+    tmp_path: Path, wrong: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = foretelling(tmp_path, **wrong)
+    await gateway.models.look()
+    assert gateway.demand == []
+    assert gateway.said == {"gateway.model.cash_demand": "refused"}
+    assert f"models.cash_demand: {next(iter(wrong))}: for a model that scores" in caplog.text
+
+
 # Models that learn at the machine -------------------------------------------------------------------------------------
 
 
@@ -181,7 +221,7 @@ def learning(tmp_path: Path, **changes: Any) -> Gateway:
     given = {"came_with": GRAPH, "every": 300.0, "window": 600 * 300.0, "features": NAMES, **changes}
     gateway.models = Models(
         [Wanted("anomaly", budget=BUDGET, **given)], gateway.shelf, gateway.attach, gateway.detach, gateway.said.__setitem__,
-        time.perf_counter,
+        time.perf_counter, gateway.demand.append,
     )  # fmt: skip
     return gateway
 

@@ -150,6 +150,7 @@ def test_counts_out_of_what_the_pc_orders() -> None:
         "cashDispenser.pickFailures": 1,
         "storage.unit1.presented": 16,
         "storage.unit1.rejected": 1,
+        "storage.unitReject.rejected": 1,
         "storage.unit1.accuracy": "inaccurate",
         "storage.unit1.replenishmentStatus": "low",
     }

@@ -122,6 +122,14 @@ def test_what_a_value_was_while_nobody_could_tell_is_no_rise() -> None:
     assert story.told == []
 
 
+@pytest.mark.parametrize(("still", "told"), [(1_799.0, [(1_799.0, "raised")]), (1_800.0, [(1_860.0, "raised")])])
+def test_what_a_stuck_sensor_said_is_no_beginning_of_a_rise(still: float, told: list[tuple[float, str]]) -> None:
+    story = Story(rule(Condition(TEMPERATURE, rises=10.0, over=600.0, stuck_after=1_800.0)))
+    story.tell(TEMPERATURE, 20.0, 0.0).tell(TEMPERATURE, 20.0, 900.0).tell(TEMPERATURE, 35.0, still)
+    story.tell(TEMPERATURE, 45.0, 1_860.0)  # what rises further is told, whatever was before
+    assert story.told == told
+
+
 def test_silence_is_counted_from_the_last_usable_reading_at_its_own_moment() -> None:
     story = Story(rule(Condition(DOOR, silent=180.0), hold=0.0))
     story.tell(DOOR, "closed", 0.0).tell(DOOR, "closed", 100.0).tell(DOOR, None, 150.0).wait(279.9)

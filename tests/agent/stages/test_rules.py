@@ -41,6 +41,8 @@ def test_a_star_stands_for_one_segment(pattern: str, name: str, fit: bool) -> No
         ({"grows": 1.0, "altogether": 5.0}, "altogether: goes with is"),
         ({"is_": ("on",), "altogether": 5.0, "for_": 5.0}, "altogether: goes with is"),
         ({"is_": ("on",), "altogether": 61.0}, "altogether: expected more than 0s and at most over"),
+        ({"above": 5.0, "stuck_after": 60.0}, "stuck_after: goes only with rises"),
+        ({"rises": 5.0, "stuck_after": 0.0}, "stuck_after: expected more than 0"),
         ({"grows": 1.0, "over": 0.0}, "over: expected more than 0"),
         ({"grows": 0.0}, "grows: expected more than 0"),
         ({"changes": 0}, "changes: expected more than 0"),

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from agent.errors import StoreUnavailable
-from agent.records import Envelope, Receipt, Stamp
+from agent.receive.ledger import Ledger
+from agent.records import Envelope, Loss, Receipt, Stamp
 from agent.store import ALARMS, LANES, READINGS, SUMMARIES, writer
 from agent.store.lane_store import LaneStore
 from agent.store.late import LateStore
@@ -275,8 +276,44 @@ async def test_a_receipt_that_comes_after_the_records_moved_settles_them_on_disk
         await opened.tidy(at(60.0))
         await waiting
         await opened.settle("one", ALARMS, in_flight[0].epoch, Receipt((1, 2, 3), (4,), "no"))
-        assert await opened.read("one", ALARMS, 10, 2**20) == []
-        assert [number_of(each.body) for each in await opened.read("two", ALARMS, 10, 2**20)] == [2, 3]
+        moved = Loss(ALARMS, 1, 2, 0, "sentFromMemory")
+        assert [each.body for each in await opened.read("one", ALARMS, 10, 2**20)] == [moved]
+        *records, last = await opened.read("two", ALARMS, 10, 2**20)
+        assert ([number_of(each.body) for each in records], last.body) == ([2, 3], moved)
+
+
+async def test_each_platform_can_account_for_an_outage_that_another_one_was_away_for() -> None:
+    """What one was sent from memory keeps a place on the disk for the other: a hole that the first must hear the reason of."""
+    setting = Setting(uplinks=("one", "two"))
+    platforms = {name: Ledger() for name in setting.uplinks}
+
+    async def send(opened: Writer, uplink: str) -> None:
+        for lane in LANES:
+            while sent := await deliver(opened, lane, uplink):
+                for each in sent:
+                    platforms[uplink].enter(each, 0.0)
+
+    async with setting.writer() as opened:
+        await opened.put([alarm(0), reading(0)], {}, STAMP)
+        setting.refuse(errno.ENOSPC, "write", "reserve", "create")
+        waiting = [opened.put([alarm(number), reading(number), reading(number)], {}, STAMP) for number in range(1, 4)]
+        await send(opened, "one")
+        waiting.append(opened.put([alarm(4)], {}, STAMP))
+        in_flight = await opened.read("one", ALARMS, 10, 2**20)
+        setting.allow()
+        await opened.tidy(at(60.0))
+        await asyncio.gather(*waiting)
+        await opened.settle("one", ALARMS, in_flight[0].epoch, Receipt(tuple(each.position for each in in_flight)))
+        for each in in_flight:
+            platforms["one"].enter(each, 0.0)
+        await opened.put([alarm(5), reading(5)], {}, at(61.0))
+        await opened.tidy(at(62.0))
+        await send(opened, "one")
+        await send(opened, "two")
+    accounts = {name: ledger.account() for name, ledger in platforms.items()}
+    assert {name: account.missing for name, account in accounts.items()} == {"one": 0, "two": 0}
+    assert accounts["two"].lost == 0
+    assert {"first", "outage 1"} == {each.epoch for each in accounts["one"].streams}
 
 
 async def test_the_memory_is_bounded_and_says_what_it_lost() -> None:

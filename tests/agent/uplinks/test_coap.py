@@ -210,6 +210,15 @@ async def test_a_peer_that_asks_for_more_after_the_end_is_unreachable() -> None:
             await link.send([alarm(1)])
 
 
+async def test_a_peer_that_calls_the_first_block_all_of_it_has_taken_nothing() -> None:
+    """Some servers pass over Block1 and hand each block on as a message of its own: none of them could be read."""
+    async with peer(lambda _: aiocoap.Message(code=aiocoap.CHANGED)) as (resource, port), uplink(port) as link:
+        with pytest.raises(Refused, match=r"puts no blocks together \(2\.04\); .*RFC 7959.*batch_bytes"):
+            await link.send([summary(1), summary(2)])
+        assert len(resource.requests) == 1
+        assert (await link.send([alarm(1)])).accepted == (1,)
+
+
 async def test_silence_in_the_middle_of_the_blocks_is_found_there() -> None:
     relay = UdpRelay(0)
 

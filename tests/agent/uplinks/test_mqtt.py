@@ -197,6 +197,20 @@ async def test_a_puback_that_takes(reason: int) -> None:
         assert (await link.send([alarm(1), alarm(2)])).accepted == (1, 2)
 
 
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+@pytest.mark.parametrize(
+    "packet",
+    ["50 02 0002", "70 02 0002", "62 02 0002", "30 05 0001 ff 00 00", "40 01 00", "40 02 0000", "f0 00"],
+    ids=["PUBREC", "PUBCOMP", "PUBREL", "PUBLISH, topic not UTF-8", "half a PUBACK", "PUBACK of nothing", "AUTH"],
+)
+async def test_what_answers_no_message_of_qos_1_acknowledges_none(packet: str, protocol: str) -> None:
+    connack = CONNACK if protocol == "5" else bytes.fromhex("20 02 00 00")
+    answers = (connack, STATUS_TAKEN, bytes.fromhex(packet))
+    async with scripted_broker(*answers) as port, uplink(port, protocol=protocol, ack_timeout=SHORT) as link:
+        with pytest.raises(Unreachable):
+            await link.send([alarm(1)])
+
+
 async def test_a_message_that_nobody_hears_can_be_kept() -> None:
     async with scripted_broker(CONNACK, STATUS_TAKEN, puback(0x10)) as port, uplink(port, unheard="keep") as link:
         with pytest.raises(Refused, match=r"nobody subscribes to it \(0x10\); .*unheard: accept"):

@@ -24,9 +24,9 @@ def machine(name: str = "atm-1") -> dict[str, Any]:
             "auxiliaries.safeDoor": "locked", "auxiliaries.cabinetDoor": "closed", "cashManagement.dispenser": "attention",
             "cardReader.antiFraudModule": "ok", "cashDispenser.outDefault.shutter": "closed", "printer.paper.upper": "low",
             "environment.temperature_c": 21.53, "auxiliaries.heatSensor": None, "powerManagement.powerInStatus": "powering",
-            "auxiliaries.tamperSensor": "off", "machine.visit": "none", "motion.tilt_deg": 0.2,
+            "auxiliaries.tamperSensor": "off", "machine.visit": "none", "motion.tilt_deg": 0.2, "machine.daysToEmpty": 4.5,
         },
-        "cash": {"currency": "EUR", "value": 4_250_000, "units": {"unit1": 850}},
+        "cash": {"currency": "EUR", "value": 4_330_000, "units": {"unit1": 850, "unit2": 40}},
         "cassettes": {
             "unit1": {"count": 850, "of": 2000, "value": 5000, "currency": "EUR", "status": "ok"},
             "unit2": {"count": 40, "of": 2000, "value": 2000, "currency": "EUR", "status": "low"},
@@ -52,7 +52,10 @@ class State:
 
     async def curves(self, machine: str, span: float) -> dict[str, Any]:
         times = [self.at - 600.0 * step for step in range(100, 0, -1)]
-        return {"at": times, "curves": {"cash": [4.25e6 - 1e4 * n for n in range(100)], "attack_risk": [0.01] * 99 + [None]}}
+        return {
+            "at": times,
+            "curves": {"cash": [5.31e6 - 1e4 * n for n in range(99)] + [4.33e6], "attack_risk": [0.01] * 98 + [0.97, None]},
+        }
 
     async def service(self, machine: str, minutes: int) -> None:
         if machine not in [each["id"] for each in self.machines]:

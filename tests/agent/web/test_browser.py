@@ -83,7 +83,7 @@ async def test_a_technician_signs_in_sees_it_live_and_announces_a_visit_by_keybo
         await sign_in(seen)
         await expect(page.locator("#gateway")).to_have_text("gw-0017")
         await expect(page.locator("#drawing [data-part=safe]")).to_have_class("part good")
-        await expect(page.locator("#cash")).to_contain_text("€42,500.00")
+        await expect(page.locator("#cash")).to_contain_text("€43,300.00 in the machine · lasts: 4.5 days")
         await expect(page.locator("#cash-curve canvas")).to_be_visible()
         state.machines[0]["points"]["auxiliaries.safeDoor"] = "tampered"
         state.alarms.append(alarm(state.at, "Somebody drills into the safe."))

@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from agent import config
-from agent.pipeline import Pipeline, PipelineSettings, replayed
+from agent import config, rooms
+from agent.pipeline import replayed
 from agent.records import Alarm, Reading
 from agent.stages import session
 from agent.vocabulary import point
@@ -50,8 +50,10 @@ class Case:
     words: tuple[str, ...] = ("",)
     settings: dict[str, str] = field(default_factory=dict)
     seed: int = 1
+    machine: dict[str, object] = field(default_factory=dict)  # more of its configuration
 
 
+COUNTS = tuple(f"storage.{unit}.count" for unit in ("unit1", "unit2", "unit3", "unit4", "unitReject"))
 CASES = {
     "normal_week": Case("normal_week", 33, 35, 120, DISPENSER),
     "cash_out_weekend": Case("cash_out_weekend", 0, 72, 1200, (*DISPENSER, "storage.unit1.count"), CASH),
@@ -60,6 +62,9 @@ CASES = {
     ),
     "replenishment": Case("replenishment", 3.3, 4.2, 60, (*DISPENSER, "storage.unit1.count")),
     "replenishment_without_exchange": Case("replenishment", 3.3, 4.2, 60, DISPENSER, settings={"exchange": "no"}),
+    "over_insured": Case(
+        "replenishment", 3.3, 4.2, 60, COUNTS, CASH, machine={"bins": {"unitReject": 5_000}, "insured_limit": 16_580_000}
+    ),
     "receipt_out": Case("receipt_out", 0, 15, 600, ("printer.receipts",), ("printer.", *SERVICE)),
     "ups_battery_worn": Case("ups_battery_worn", 0, 120, 900, ("powerManagement.batteryVoltage_v",), POWER),
     "overheating": Case("overheating", 2, 10, 300, ("environment.temperature_c",), ("auxiliaries.", "banknote")),
@@ -115,6 +120,7 @@ def configuration(case: Case, world: World) -> dict[str, object]:
     }
     if visits:
         machine["visits"] = visits
+    machine |= case.machine
     settings: dict[str, object] = {"gateway": {"id": "gw-1"}, "machines": [machine]}
     if case.sample > 60:
         settings["clean"] = {"silent_after": f"{round(3 * case.sample)}s"}
@@ -142,17 +148,7 @@ def record(name: str, case: Case) -> None:
 def alarms(folder: Path, step: float = 60.0) -> list[Alarm]:
     """The alarms of a case's session with its configuration."""
     settings = config.load(folder / "config.yaml")
-    machine = settings.machines[0]
-    pipeline = Pipeline(
-        PipelineSettings(
-            machine.id,
-            settings.forward.summaries,
-            clean=settings.clean,
-            rules=config.rules(settings.rules),
-            plan=machine.plan(),
-            cassettes=machine.cassettes,
-        )
-    )
+    pipeline = rooms.pipeline(settings.machines[0].id, settings)
     with (folder / "session.jsonl").open("rb") as lines:
         found = replayed(pipeline, session.read(lines, str(folder.name)), step)
         return [body for body in found if isinstance(body, Alarm)]
