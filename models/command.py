@@ -26,7 +26,7 @@ def ended(name: str, run: Callable[[argparse.Namespace], int], options: argparse
         if error.filename is None:
             _close_output()
         place = "standard output" if error.filename is None else error.filename
-        print(f"{name}: {place}: {error.strerror}; look at the disk, and at who may write there", file=sys.stderr)
+        print(f"{name}: {place}: {error.strerror}; look at the disk, and at who may use it", file=sys.stderr)
         return 1
     except (DataError, HolidayError, AgentError, ModuleNotFoundError) as error:
         print(f"{name}: {error}", file=sys.stderr)

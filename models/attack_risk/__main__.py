@@ -76,8 +76,8 @@ def _train(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    check_outputs(None, args.plot)
-    args.out.mkdir(parents=True, exist_ok=True)  # an hour later would be late to say that it cannot be
+    check_outputs(args.out / "attack_risk.onnx", args.plot)  # an hour later would be late to say that it cannot be
+    args.out.mkdir(parents=True, exist_ok=True)
     other, told, studied = train.choosing(extent), train.reporting(extent), train.kept()
     learned = replace(extent, lives=0).plots(Group.TRAIN)
     worlds = _all("worlds to learn from", studied, train.study, learned, args.jobs)

@@ -56,7 +56,7 @@ def _count(text: str) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    check_outputs(None, options.plot)
+    check_outputs((options.out or train.HERE) / train.SHIPPED.name, options.plot)
     if options.data is not None:
         if options.out is None:
             raise DataError("--data: name a folder with --out; the model that ships comes from simulated machines")
