@@ -37,6 +37,24 @@ def ended(name: str, run: Callable[[argparse.Namespace], int], options: argparse
         return status
 
 
+def among(low: int, high: int) -> Callable[[str], int]:
+    """What argparse takes as the type of an option."""
+
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from {low} to {high}")
+        return value
+
+    return number
+
+
+SEED = among(0, 10**6)
+
+
 def _close_output() -> None:
     """What it did not take is not tried again when the interpreter ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

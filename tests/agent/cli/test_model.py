@@ -82,7 +82,7 @@ def test_score_takes_columns_in_any_order_and_blanks(file: Path, capsys: pytest.
         ('"mean(motion.rms_ms2,60s)","share(auxiliaries.cabinetDoor=open|tampered,60s)"\n', r"\(1 of 3 are lacking\)"),
         (",".join(f'"{each}"' for each in graphs.FEATURES) + "\n1,2,much\n", r"rows.csv:2: delta.*expected a number, got 'much'"),
         (None, "No such file"),
-        (b"\xff\xfe", "is no CSV file"),
+        (b"\xff\xfe", "byte 0 is not UTF-8; save the file as UTF-8"),
     ],
 )
 def test_score_says_what_is_wrong_with_the_rows(file: Path, text: str | bytes | None, reason: str) -> None:
