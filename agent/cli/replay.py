@@ -40,8 +40,9 @@ def run(args: argparse.Namespace) -> int:
     """Replay."""
     moments = _moments(args.file)
     first = next(moments, None)
+    name = "standard input" if args.file == "-" else args.file
     if first is None:
-        raise AgentError(f"{args.file}: holds no reading; record one, or export readings with atm-agent history --json")
+        raise AgentError(f"{name}: holds no reading; record one, or export readings with atm-agent history --json")
     machine = args.machine or first[0].machine
     pipeline = Pipeline(_settings(machine, args))
     heard: set[str] = set()
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     wanted = (body for body in found if isinstance(body, Alarm) or (args.summaries and isinstance(body, Summary)))
     (_lines if args.json else _table)(wanted)
     if machine not in heard:
-        raise AgentError(f"{args.file}: says nothing of {machine}; it tells of {', '.join(sorted(heard))}")
+        raise AgentError(f"{name}: says nothing of {machine}; it tells of {', '.join(sorted(heard))}")
     return EXIT_OK
 
 
@@ -68,7 +69,7 @@ def _moments(name: str) -> Iterator[list[Reading]]:
         with open(name, "rb") as file:
             yield from session.read(file, name)
     except OSError as error:
-        raise AgentError(f"{name}: cannot be read: {error.strerror}") from error
+        raise AgentError(f"{name}: {error.strerror}; name a session that this user may read") from error
 
 
 def _settings(machine: str, args: argparse.Namespace) -> PipelineSettings:

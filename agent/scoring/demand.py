@@ -54,7 +54,7 @@ class DemandModel:
         More days than the model foretells together (14) are foretold by the past alone.
         """
         history = _history(past, first)
-        if int(np.isfinite(history[0, -RECENT:]).sum()) < LEAST_KNOWN:
+        if int((history[0, -RECENT:] > 0).sum()) < LEAST_KNOWN:  # NaN is not
             return None
         fallback = history_forecast(past, first)
         sums = self.cumulative(history, first, holidays)[0]
@@ -81,11 +81,12 @@ class DemandModel:
 
 
 def _history(past: Sequence[DayOfDemand], first: date) -> np.ndarray[Any, Any]:
-    """[1, 546] before `first`: NaN where the demand is not known, because it could not be met or nothing was recorded."""
+    """[1, 546] before `first`: NaN where the demand is not known, because it could not be met or nothing was recorded. 0 is told:
+    on one weekday, week after week, it means that the machine is closed."""
     history = np.full((1, BACK), np.nan)
     for each in past:
         place = BACK - (first - each.day).days
-        if 0 <= place < BACK and not each.censored and each.amount > 0:
+        if 0 <= place < BACK and not each.censored:
             history[0, place] = each.amount
     return history
 

@@ -76,7 +76,7 @@ class Shelter:
             while self._move_some(store, lane, disk):
                 pass
         for _, loss in store.losses.waiting():
-            disk.lose(loss.lane, loss.count, loss.why)
+            _lose(loss, disk)
         store.close()
         self._store = None
 
@@ -93,9 +93,10 @@ class Shelter:
         self._put(lane, [each for each in records if not isinstance(each.body, Loss)], disk, waiting)
         for each in records:
             if isinstance(each.body, Loss):  # it names positions of this epoch, which the disk's records must not
-                disk.lose(each.body.lane, each.body.count, each.body.why)
+                _lose(each.body, disk)
         for uplink in self._uplinks:
             store.settle(uplink, lane, Receipt(tuple(moving)))
+        store.losses.moved(lane, moving)  # told if the disk refuses the rest, and this epoch goes on
         return True
 
     def _put(self, lane: str, envelopes: list[Envelope], disk: Store, waiting: dict[str, dict[int, Envelope]]) -> None:
@@ -108,3 +109,9 @@ class Shelter:
             settled = tuple(place for position, place in places.items() if position not in unsettled)
             if settled:
                 disk.settle_sent(uplink, lane, Receipt(settled))
+
+
+def _lose(loss: Loss, disk: Store) -> None:
+    """Tell the platform of what was lost; what only explains positions of this epoch ends with it."""
+    if loss.count:
+        disk.lose(loss.lane, loss.count, loss.why)

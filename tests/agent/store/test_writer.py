@@ -316,6 +316,41 @@ async def test_each_platform_can_account_for_an_outage_that_another_one_was_away
     assert {"first", "outage 1"} == {each.epoch for each in accounts["one"].streams}
 
 
+@pytest.mark.parametrize("syncs", range(6))
+async def test_an_epoch_of_an_outage_that_goes_on_explains_what_the_disk_took_meanwhile(syncs: int) -> None:
+    """The disk takes some lanes and refuses again: what comes next has the next position in memory, and the platform asks why."""
+    setting, platform = Setting(), Ledger()
+    async with setting.writer() as opened:
+        setting.refuse(errno.ENOSPC, "write", "reserve", "create")
+        waiting = [opened.put([alarm(1), summary(1)], {}, STAMP), opened.put([alarm(2), summary(2)], {}, at(1.0))]
+        for each in await deliver(opened, ALARMS):
+            platform.enter(each, 0.0)
+        waiting.append(opened.put([alarm(3), summary(3)], {}, at(2.0)))
+        await opened.backlog("one")
+        synced = itertools.count()
+
+        def takes_some(step: str) -> None:
+            if step == "sync" and next(synced) == syncs:
+                setting.refuse(errno.ENOSPC, "write", "reserve", "create")
+
+        setting.refusal = takes_some
+        await opened.tidy(at(60.0))
+        waiting.append(opened.put([alarm(4), summary(4)], {}, at(61.0)))
+        for lane in LANES:
+            for each in await deliver(opened, lane):
+                platform.enter(each, 0.0)
+        setting.allow()
+        await opened.tidy(at(200.0))
+        await asyncio.gather(*waiting)
+        for lane in LANES:
+            while sent := await deliver(opened, lane):
+                for each in sent:
+                    platform.enter(each, 0.0)
+    account = platform.account()
+    assert (account.missing, account.lost) == (0, 0), [stream for stream in account.streams if stream.missing]
+    assert {alarm.at for alarm in account.alarms} == {alarm(number).at for number in (1, 2, 3, 4)}
+
+
 async def test_the_memory_is_bounded_and_says_what_it_lost() -> None:
     setting = Setting()
     async with setting.writer() as opened:
