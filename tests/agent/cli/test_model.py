@@ -168,7 +168,7 @@ def test_score_foretells_demand(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert run("score", demand, table, "--json") == EXIT_OK
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (told[0]["first"], told[0]["quantiles"]["0.99"]) == ("2026-03-02", 0.0)
-    assert 500 < told[6]["quantiles"]["0.5"] < 700
+    assert 500 < told[6]["quantiles"]["0.5"] < 800  # a month begins
     with pytest.raises(AgentError, match="--country"):
         foretell(opened(), series(tmp_path / "x.csv", 2, "a", "b"), "XX", as_json=False)
 
