@@ -289,6 +289,8 @@ class TcpRelay(Relay):
             while data := await reader.read(65_536):
                 self.carry(data, up=up, arrive=arrive)
                 await writer.drain()
+        if self.swallow_up if up else self.swallow_down:
+            return  # an end is told as little as anything else
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()

@@ -142,7 +142,9 @@ def private_key(path: Path) -> Ed25519PrivateKey:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         pass
     if not isinstance(key, Ed25519PrivateKey):
-        raise AgentError(f"{path}: is no Ed25519 private key; make one with: openssl genpkey -algorithm ed25519 -out {path}")
+        raise AgentError(
+            f"{path}: is no Ed25519 private key; make one with: openssl genpkey -algorithm ed25519 -out operator.key"
+        )
     return key
 
 

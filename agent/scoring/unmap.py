@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import re
 from pathlib import Path
 
@@ -16,9 +17,9 @@ def unmap_code() -> None:
     Opening a session runs once through most of it, a score through little; and of all that the kernel could read again it
     gives up last the code that somebody has mapped. What a score needs comes back with the golden input, before any is timed.
     """
-    library = re.escape(str(onnxruntime_pybind11_state.__file__))
+    library = re.escape(str(Path(onnxruntime_pybind11_state.__file__).resolve()))
     try:
-        mappings = Path("/proc/self/maps").read_text(encoding="utf-8")
+        mappings = os.fsdecode(Path("/proc/self/maps").read_bytes())
     except OSError:  # it is a courtesy to a small board, and nothing depends on it
         return
     advise = ctypes.CDLL(None).madvise

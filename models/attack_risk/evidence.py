@@ -48,6 +48,11 @@ def down(feature: str, low: float, high: float, *classes: str) -> Sign:
     return Sign({feature: 1.0}, low, high, (), classes or ATTACK_CLASSES)
 
 
+def few(feature: str, enough: float, *classes: str) -> Sign:
+    """A sign against `classes` while there is less than enough of something: 1 at none."""
+    return Sign({feature: -1.0}, -enough, 0.0, (), classes)
+
+
 _SAFE_CLASSES = ("X1", "B2", "RIP_OUT")
 
 SIGNS: tuple[Sign, ...] = (
@@ -98,9 +103,10 @@ SIGNS: tuple[Sign, ...] = (
     up("mean(cardReader.insertionTime_s,3600s)", 0.1, 0.7, "SKIMMING", minus=f"mean(cardReader.insertionTime_s,{WEEK}s)"),
     up("min(cardReader.insertionTime_s,3600s)", -0.2, 0.4, "SKIMMING", minus=f"mean(cardReader.insertionTime_s,{WEEK}s)"),
     up("delta(cardReader.readErrors,3600s)", 0.0, 4.0, "SKIMMING"),
+    few("delta(transaction.count,900s)", 2.0, "SKIMMING"),  # by night one slow hand stands for all cards
     # the cash slot
     up(f"ago({TRAPPED},900s)", 0.0, 1.0, "CASH_TRAPPING"),
     up(f"share({SLOT},60s)", 0.4, 0.9, "CASH_TRAPPING"),
-    up("delta(cashDispenser.retracts,900s)", 0.0, 2.0, "CASH_TRAPPING"),
+    up("delta(cashDispenser.retracts,900s)", 0.0, 1.0, "CASH_TRAPPING"),
 )
 FEATURES: tuple[str, ...] = tuple(dict.fromkeys(feature for sign in SIGNS for feature in sign.inputs))

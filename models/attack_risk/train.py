@@ -25,7 +25,7 @@ from models.attack_risk.watch import Watched, record
 from models.attack_risk.worlds import ATTACKS, FIRST_SEED, Group, Kind, Plot, draw
 from models.kept import Arrays, Form, Kept, home, sources, text
 
-VERSION = "1.1"
+VERSION = "1.2"
 EVERY = 5.0  # s between two scores; while a world lives its ordinary life fewer rows teach as much
 EVERY_IN_LIFE = 60.0
 MARGIN = 1.0  # of the logit, between the worst row that must not alarm and the threshold
@@ -51,8 +51,9 @@ class Extent:
 
 
 def choosing(extent: Extent) -> Extent:
-    """How many worlds choose the thresholds. An attack has no part in that; its rows are for the card."""
-    return Extent(len(ATTACKS), extent.troubles // 3, extent.often // 2, extent.lives)
+    """How many worlds choose the thresholds: most of what is rare, for its coincidences are what a threshold must be above. An
+    attack has no part in that; its rows are for the card."""
+    return Extent(len(ATTACKS), extent.troubles // 3, 2 * extent.often, extent.lives)
 
 
 def reporting(extent: Extent) -> Extent:

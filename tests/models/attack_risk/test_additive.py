@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.attack_risk.additive import Additive, Ramps, bounds, fit
-from models.attack_risk.evidence import ATTACK_CLASSES, CLASSES, FEATURES, SIGNS, Sign
+from models.attack_risk.evidence import ATTACK_CLASSES, CLASSES, FEATURES, SIGNS, Sign, few
 from models.attack_risk.graph import graph
 from models.attack_risk.learn import evidence, fit_weighted, held
 
@@ -59,6 +59,11 @@ def test_ramps_by_hand() -> None:
         [0.0] * 3,
         [1.0, 0.0, 0.5],
     ]
+
+
+def test_too_few_of_something_speak_against_a_class() -> None:
+    ramps = Ramps.of((few("a", 2.0, "SKIMMING"),), ("a",))
+    assert ramps(np.asarray([[0.0], [1.0], [2.0], [9.0], [nan]]))[:, 0].tolist() == [1.0, 0.5, 0.0, 0.0, 0.0]
 
 
 def test_score_classes_and_contributions_by_hand() -> None:

@@ -91,6 +91,16 @@ def test_a_technician_behind_the_same_doors_is_not() -> None:
     assert any(alarm.rule == "visit" for alarm in watched.alarms)  # he was there
 
 
+def test_a_claw_is_named_by_the_model_alone_and_forgotten_cash_is_not() -> None:
+    (trapped,) = seen(Kind.ATTACK, "cash_trap", 1)
+    found = measure.found(trapped)
+    assert found is not None
+    assert found.named_by_model <= measure.TIME_SCALE["CASH_TRAPPING"]
+    (forgotten,) = seen(Kind.TROUBLE, "forgotten_cash", 1)
+    assert measure.false_alarms(forgotten) == []
+    assert any(label.name == "forgottenCash" for label in forgotten.labels)
+
+
 @pytest.mark.parametrize(
     ("words", "status"),
     [
