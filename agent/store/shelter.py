@@ -79,7 +79,7 @@ class Shelter:
         A platform may have had later records of this epoch than some that moved: until it has read why, that stays here.
         """
         store = self._store
-        if store is None or (self._explained and any(any(store.backlog(uplink).values()) for uplink in self._uplinks)):
+        if store is None:
             return
         asked = False  # a platform may ask where what moved has gone
         for lane in LANES:
@@ -87,17 +87,23 @@ class Shelter:
                 asked |= lane in self._sent
         for key, loss in store.losses.waiting():
             if loss.count:
-                _lose(loss, disk)
+                disk.lose(loss.lane, loss.count, loss.why)
                 store.losses.told([key])
-        if asked and not self._explained:
+        if not self._explained and (asked or self._waits(store)):
             self._explained = True
             store.tidy(stamp)
-            return
-        store.close()
-        self._store = None
+        if not self._waits(store):
+            store.close()
+            self._store = None
+
+    def _waits(self, store: Store) -> bool:
+        return any(any(store.backlog(uplink).values()) for uplink in self._uplinks)
 
     def _move_some(self, store: LaneStore, lane: str, disk: Store) -> bool:
-        waiting = {uplink: {each.position: each for each in store.read(uplink, lane, ALL, ALL)} for uplink in self._uplinks}
+        waiting = {
+            uplink: {each.position: each for each in store.read(uplink, lane, ALL, ALL) if not _only_explains(each)}
+            for uplink in self._uplinks
+        }
         ends = [max(envelopes) for envelopes in waiting.values() if envelopes]
         if not ends:
             return False
@@ -109,7 +115,7 @@ class Shelter:
         self._put(lane, [each for each in records if not isinstance(each.body, Loss)], disk, waiting)
         for each in records:
             if isinstance(each.body, Loss):  # it names positions of this epoch, which the disk's records must not
-                _lose(each.body, disk)
+                disk.lose(each.body.lane, each.body.count, each.body.why)
         for uplink in self._uplinks:
             store.settle(uplink, lane, Receipt(tuple(moving)))
         store.losses.moved(lane, moving)  # told if the disk refuses the rest, and this epoch goes on
@@ -127,7 +133,6 @@ class Shelter:
                 disk.settle_sent(uplink, lane, Receipt(settled))
 
 
-def _lose(loss: Loss, disk: Store) -> None:
-    """Tell the platform of what was lost; what only explains positions of this epoch ends with it."""
-    if loss.count:
-        disk.lose(loss.lane, loss.count, loss.why)
+def _only_explains(envelope: Envelope) -> bool:
+    """Whether a record is a Loss of no records: it says something of its own epoch, which the disk has no place for."""
+    return isinstance(envelope.body, Loss) and not envelope.body.count

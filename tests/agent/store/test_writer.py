@@ -331,39 +331,57 @@ async def test_each_platform_can_account_for_an_outage_that_another_one_was_away
     assert {"first", "outage 1"} == {each.epoch for each in accounts["one"].streams}
 
 
+@pytest.mark.parametrize("again", [None, 0, 1, 2, 3])
 @pytest.mark.parametrize("syncs", range(6))
-async def test_an_epoch_of_an_outage_that_goes_on_explains_what_the_disk_took_meanwhile(syncs: int) -> None:
-    """The disk takes some lanes and refuses again: what comes next has the next position in memory, and the platform asks why."""
-    setting, platform = Setting(), Ledger()
-    async with setting.writer() as opened:
-        setting.refuse(errno.ENOSPC, "write", "reserve", "create")
-        waiting = [opened.put([alarm(1), summary(1)], {}, STAMP), opened.put([alarm(2), summary(2)], {}, at(1.0))]
-        for each in await read(opened, ALARMS):
-            platform.enter(each, 0.0)
-        waiting.append(opened.put([alarm(3), summary(3)], {}, at(2.0)))
-        await opened.backlog("one")
+async def test_an_epoch_of_an_outage_that_goes_on_explains_what_the_disk_took_meanwhile(syncs: int, again: int | None) -> None:
+    """The disk takes some lanes and refuses again, twice perhaps: what comes next has the next position in memory, and one
+    platform, which was away for most of it, asks why as the other does."""
+    setting = Setting(uplinks=("one", "two"))
+    platforms = {name: Ledger() for name in setting.uplinks}
+
+    async def send(opened: Writer, uplink: str, *lanes: str) -> None:
+        for lane in lanes:
+            while sent := await read(opened, lane, uplink):
+                for each in sent:
+                    platforms[uplink].enter(each, 0.0)
+
+    def takes(syncs: int) -> Callable[[str], None]:
         synced = itertools.count()
 
-        def takes_some(step: str) -> None:
+        def refusal(step: str) -> None:
             if step == "sync" and next(synced) == syncs:
                 setting.refuse(errno.ENOSPC, "write", "reserve", "create")
 
-        setting.refusal = takes_some
+        return refusal
+
+    async with setting.writer() as opened:
+        setting.refuse(errno.ENOSPC, "write", "reserve", "create")
+        waiting = [opened.put([alarm(1), summary(1)], {}, STAMP), opened.put([alarm(2), summary(2)], {}, at(1.0))]
+        await send(opened, "one", ALARMS)
+        waiting.append(opened.put([alarm(3), summary(3)], {}, at(2.0)))
+        await opened.backlog("one")
+        setting.refusal = takes(syncs)
         await opened.tidy(at(60.0))
         waiting.append(opened.put([alarm(4), summary(4)], {}, at(61.0)))
-        for lane in LANES:
-            for each in await read(opened, lane):
-                platform.enter(each, 0.0)
+        await send(opened, "one", *LANES)
+        if again is not None:
+            setting.refusal = takes(again)
+            await opened.tidy(at(120.0))
+            waiting.append(opened.put([alarm(5), summary(5)], {}, at(121.0)))
+            await opened.backlog("one")
+        await send(opened, "two", *LANES)
         setting.allow()
-        await opened.tidy(at(200.0))
+        await opened.tidy(at(300.0))
         await asyncio.gather(*waiting)
-        for lane in LANES:
-            while sent := await read(opened, lane):
-                for each in sent:
-                    platform.enter(each, 0.0)
-    account = platform.account()
-    assert (account.missing, account.lost) == (0, 0), [stream for stream in account.streams if stream.missing]
-    assert {alarm.at for alarm in account.alarms} == {alarm(number).at for number in (1, 2, 3, 4)}
+        await opened.tidy(at(305.0))
+        for uplink in setting.uplinks:
+            await send(opened, uplink, *LANES)
+        await opened.tidy(at(310.0))
+        assert opened.health.sheltered == 0
+    for name, ledger in platforms.items():
+        account = ledger.account()
+        assert (account.missing, account.lost) == (0, 0), (name, [stream for stream in account.streams if stream.missing])
+        assert {each.at for each in account.alarms} >= {alarm(number).at for number in (1, 2, 3, 4)}
 
 
 async def test_a_platform_that_had_a_later_record_of_an_outage_hears_where_the_earlier_one_went() -> None:
