@@ -141,9 +141,8 @@ class Ingest:
             for table, documents in changes.items():
                 self._noted.setdefault(table, {}).update(documents)
         done = self._put(bodies, changes, self._stamp())
-        if bodies:
-            alarm = any(isinstance(body, Alarm) for body in bodies)
-            done.add_done_callback(lambda done: self._announce(alarm=alarm) if _is_on_disk(done) else None)
+        alarm = any(isinstance(body, Alarm) for body in bodies)
+        done.add_done_callback(lambda done: self._announce(alarm=alarm) if _is_on_disk(done) and bodies else None)
         return done
 
 

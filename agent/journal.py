@@ -12,6 +12,7 @@ import os
 import socket
 import struct
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,8 +28,10 @@ class Scrub(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Always true: the line stays, what it must not say does not."""
-        message = record.getMessage()
-        if looks_like_card_data(message):
+        said = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:  # an error may quote what it stumbled over
+            said = "\n".join((said, *traceback.format_exception(record.exc_info[1])))
+        if looks_like_card_data(said):
             record.msg, record.args, record.exc_info, record.exc_text = REMOVED, None, None, None
         return True
 

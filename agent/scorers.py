@@ -49,7 +49,8 @@ class Scorers:
 
         wanted = [Wanted(came_with=rooms.came_with(each.name), **vars(each)) for each in settings.models]
         shelf = Shelf(shelf_of(settings.store.path))
-        models = Models(wanted, shelf, self._attach, self.detach, self._told, time.perf_counter, self._foretelling)
+        used = time.thread_time  # what the loop computes: that the machine stood still for a second is no fault of a model's
+        models = Models(wanted, shelf, self._attach, self.detach, self._told, used, self._foretelling)
         running(models.running)
         self._demand = None
         countries = {each.id: each.location.country for each in settings.machines}

@@ -16,6 +16,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -63,17 +64,23 @@ def write(graph: onnx.GraphProto, card: Mapping[str, Any], folder: Path) -> Path
     entry = model.metadata_props.add()
     entry.key, entry.value = CARD_KEY, json.dumps(card, ensure_ascii=False, sort_keys=True)
     onnx.checker.check_model(model, full_check=True)
-    path = folder / f"{card['name']}.onnx"
-    data.write(path, model.SerializeToString(deterministic=True))
-    data.write(folder / f"{path.name}.sha256", f"{sha256(path)}  {path.name}\n")  # the gateway compares; so does sha256sum -c
-    data.write(folder / "card.md", page(card, path))
+    path, content = folder / f"{card['name']}.onnx", model.SerializeToString(deterministic=True)
+    digest = hashlib.sha256(content).hexdigest()
+    files = {
+        path: content,
+        folder / f"{path.name}.sha256": f"{digest}  {path.name}\n".encode(),  # the gateway compares; so does sha256sum -c
+        folder / "card.md": page(card, digest, len(content)).encode(),
+    }
+    with ExitStack() as drafts:  # all of them or none
+        for each, text in files.items():
+            drafts.enter_context(data.whole(each)).write_bytes(text)
     return path
 
 
-def page(card: Mapping[str, Any], path: Path) -> str:
-    """The card for people."""
+def page(card: Mapping[str, Any], digest: str, size: int) -> str:
+    """The card for people. `digest` and `size`: of the file."""
     lines = [f"# {card['name']} {card['version']}", ""]
-    lines += [f"sha256 `{sha256(path)}`, {path.stat().st_size} bytes", ""]
+    lines += [f"sha256 `{digest}`, {size} bytes", ""]
     for title, key in (("Intended use", "intended_use"), ("Limits", "limits")):
         lines += [f"## {title}", str(card[key]), ""]
     lines += ["## Features, in order", *_table(("#", "feature"), enumerate(card["features"], 1)), ""]

@@ -289,6 +289,8 @@ class TcpRelay(Relay):
             while data := await reader.read(65_536):
                 self.carry(data, up=up, arrive=arrive)
                 await writer.drain()
+        if self.swallow_up if up else self.swallow_down:
+            return  # an end is told as little as anything else
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
@@ -368,17 +370,24 @@ class _Far(asyncio.DatagramProtocol):
 async def scripted_broker(*answers: bytes) -> AsyncIterator[int]:
     """A broker that answers each packet with the next of these bytes, and hangs up at the first that has no answer. Its port."""
     waiting = list(answers)
+    async with answering_broker(lambda _: waiting.pop(0) if waiting else None) as port:
+        yield port
+
+
+@contextlib.asynccontextmanager
+async def answering_broker(answer: Callable[[bytes], bytes | None]) -> AsyncIterator[int]:
+    """A broker that answers each packet with what a function makes of it, and hangs up at None. Its port."""
     writers: list[asyncio.StreamWriter] = []
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
-                await _packet(reader)
-                if not waiting:
+                said = answer(await _packet(reader))
+                if said is None:
                     writer.transport.abort()
                     return
-                writer.write(waiting.pop(0))
+                writer.write(said)
 
     server = await asyncio.start_server(accept, HOST, 0)
     try:

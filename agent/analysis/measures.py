@@ -216,7 +216,7 @@ def outages_of(past: Past) -> list[Outage]:
         work = common([stretch], visits)
         found += [Outage(span.start, span.end, MAINTENANCE, planned=True) for span in work]
         for span in without([stretch], work):
-            cause = _first_cause(telling, span) or (MAINTENANCE if work else _hint(past, span))
+            cause = _first_cause(telling, span) or (MAINTENANCE if work else _hint(past, telling, span))
             seam = cause == MAINTENANCE and span.seconds <= SEAM
             found.append(Outage(span.start, span.end, cause, planned=seam))
     return sorted(found, key=lambda each: each.start)
@@ -235,10 +235,13 @@ def _first_cause(episodes: Sequence[Episode], span: Span) -> str:
     return cause_of(max(open_then, key=lambda each: each.start)) if open_then else ""
 
 
-def _hint(past: Past, span: Span) -> str:
-    """What the words of its windows say, where it was too short for an alarm."""
-    hints = (each.hint for each in past.windows if each.start < span.end and each.end > span.start)
-    return next(filter(None, hints), "unknown")
+def _hint(past: Past, episodes: Sequence[Episode], span: Span) -> str:
+    """What the words of its windows say, where it was too short for an alarm; else any alarm in them, for a long window does not
+    tell when in it the stretch was."""
+    around = [each for each in past.windows if each.start < span.end and each.end > span.start]
+    for hint in filter(None, (each.hint for each in around)):
+        return hint
+    return (around and _first_cause(episodes, Span(around[0].start, around[-1].end))) or "unknown"
 
 
 # Days ------------------------------------------------------------------------------------------------------------------------

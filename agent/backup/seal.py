@@ -47,6 +47,9 @@ class Sealing(io.RawIOBase):
         self._cipher = _cipher(passphrase, header)
         out.write(self._header)
 
+    def __del__(self) -> None:
+        """What was given up before its end is not sealed as if it were whole."""
+
     def writable(self) -> bool:
         return True
 

@@ -78,15 +78,17 @@ async def _prove(models: tuple[ModelSettings, ...]) -> dict[str, Any]:
     """What became of each model's probe: a name, or the refusal."""
     from agent.errors import ModelRefused
     from agent.rooms import came_with
-    from agent.scoring import prove
+    from agent.scoring import foretells, prove, prove_demand
+    from agent.scoring.models import DEMAND_BUDGET
 
     found: dict[str, Any] = {}
     for model in models:
-        path = model.file or came_with(model.name)
+        path, keys = model.file or came_with(model.name), model.keys if model.file else ()
         try:
-            found[model.name] = (
-                await prove(path, model.sha256, model.budget, time.perf_counter, model.keys if model.file else ())
-            ).id
+            if await asyncio.to_thread(foretells, path):
+                found[model.name] = (await prove_demand(path, model.sha256, DEMAND_BUDGET, keys)).id
+            else:
+                found[model.name] = (await prove(path, model.sha256, model.budget, time.perf_counter, keys)).id
         except ModelRefused as error:
             found[model.name] = error
     return found

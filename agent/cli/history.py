@@ -6,16 +6,20 @@ import argparse
 import csv
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from agent.cli.span import add_span, add_store, shown, store_of
+from agent.cli.terminal import printable
 from agent.errors import EXIT_OK
 from agent.records import Alarm, Envelope, Loss, PointSummary, Reading, Summary
 from agent.stages.rules import fits
 from agent.store.history import Span, history
 
+BLOCK = 1_000  # lines of a table that get their widths together
+NUMBERS = ("n", "bad", "min", "mean", "max", "deviation", "delta")
 COLUMNS = ("kind", "machine", "at", "point", "value", "n", "bad", "min", "mean", "max", "deviation", "delta", "observed", "text")
 
 
@@ -84,7 +88,7 @@ def _rows(envelope: Envelope) -> Iterator[dict[str, Any]]:
 
 
 def _numbers(summary: PointSummary) -> dict[str, Any]:
-    values = {name: getattr(summary, name) for name in ("n", "bad", "min", "mean", "max", "deviation", "delta")}
+    values = {name: getattr(summary, name) for name in NUMBERS}
     states = ", ".join(f"{word} {seconds:g} s" for word, seconds in (summary.states or {}).items())
     return {**values, "value": summary.last, "text": states}
 
@@ -95,20 +99,21 @@ def _csv(rows: Iterable[dict[str, Any]]) -> None:
     writer.writerows(rows)
 
 
-def _table(rows: Iterable[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from agent.cli.terminal import plain
-
-    table = Table(box=None)
-    for column in COLUMNS:
-        table.add_column(
-            column, justify="right" if column in ("n", "bad", "min", "mean", "max", "deviation", "delta") else "left"
-        )
-    for row in rows:
-        table.add_row(*(plain(_cell(row.get(column))) for column in COLUMNS))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+def _table(rows: Iterator[dict[str, Any]]) -> None:
+    """Block by block, so that the first lines of a long history come at once; a column only ever grows wider."""
+    widths = [len(column) for column in COLUMNS]
+    head = [COLUMNS]
+    while block := [tuple(printable(_cell(row.get(column))) for column in COLUMNS) for row in islice(rows, BLOCK)]:
+        widths = [max(width, *map(len, cells)) for width, cells in zip(widths, zip(*block, strict=True), strict=True)]
+        for cells in (*head, *block):
+            padded = (
+                cell.rjust(width) if column in NUMBERS else cell.ljust(width)
+                for column, cell, width in zip(COLUMNS, cells, widths, strict=True)
+            )
+            print("  ".join(padded).rstrip())
+        head = []
+    if head:
+        print("the store holds nothing of it in this span")
 
 
 def _cell(value: Any) -> str:

@@ -17,6 +17,7 @@ from agent.cli.table import columns, encoded, rows
 from agent.errors import EXIT_FAILED, EXIT_OK, AgentError, ModelRefused
 
 if TYPE_CHECKING:
+    from agent.config.settings import ModelSettings
     from agent.scoring.demand import DemandModel
     from agent.scoring.loading import AnyModel
     from agent.scoring.shelf import Row, Shelf
@@ -268,11 +269,14 @@ def _scores(model: AnyModel, path: Path, train_rows: int | None) -> Iterator[Sco
 
 
 def _install(args: argparse.Namespace) -> int:
-    from agent.scoring import trust
+    from agent.scoring import foretells, trust
 
     if args.sha256 is None and not args.key:
         raise AgentError(f"{args.file}: give --sha256 or --key: somebody must vouch for a model")
-    model = _proved(args)
+    demand = foretells(args.file)
+    if demand and args.shadow:
+        raise AgentError(f"{args.file}: --shadow: a model that foretells has no shadow; leave it out")
+    model = asyncio.run(_proved_demand(args)) if demand else _proved(args)
     data = trust.read(args.file)
     if trust.sha256(data) != model.sha256:
         raise AgentError(f"{args.file}: it changed while it was proved; try again")
@@ -312,6 +316,7 @@ def _commission(args: argparse.Namespace) -> int:
         _known(f"{args.config}: models", "NAME", [args.name], [each.name for each in settings.models])
         _known(f"{args.config}: machines", "--machine", machines, [each.id for each in settings.machines])
         machines = machines or [each.id for each in settings.machines]
+        _check_learns(next(each for each in settings.models if each.name == args.name))
     elif not machines:
         raise AgentError("--machine: name at least one machine, or give the configuration that names them all")
     _shelf(args).order(args.name, machines, time.time_ns())
@@ -320,6 +325,17 @@ def _commission(args: argparse.Namespace) -> int:
     for machine in () if args.json else machines:
         print(f"{args.name} learns again what is usual at {machine}; model.{args.name}.learned tells how far it is")
     return EXIT_OK
+
+
+def _check_learns(model: ModelSettings) -> None:
+    """Nothing, when it learns at the machine. Raises AgentError."""
+    from agent.rooms import came_with
+    from agent.scoring import trust
+
+    path = model.file or came_with(model.name)
+    card = json.loads(_card_of(path, trust.read(path)))
+    if not (isinstance(card, dict) and card.get("window")):
+        raise AgentError(f"NAME: {model.name} has learned all it knows; only a model that learns at the machine is commissioned")
 
 
 def _known(where: str, what: str, given: Iterable[str], known: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "`agent.stages.session` tells; what `atm-agent history --json` prints of single readings is one too.",
     )
     parser.add_argument("file", metavar="FILE", help="the session; - is standard input")
-    parser.add_argument("--machine", metavar="M", help="which machine of the session (default: the first)")
+    parser.add_argument("--machine", metavar="M", help="which machine of the session (default: the first that is configured)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="take calendar, cassettes, limits and rules from it")
     parser.add_argument("--rules", type=Path, metavar="FILE", help="judge by these rules instead: a file with `rules: [...]`")
     parser.add_argument("--summaries", action="store_true", help="print windows too")
@@ -40,17 +40,31 @@ def run(args: argparse.Namespace) -> int:
     """Replay."""
     moments = _moments(args.file)
     first = next(moments, None)
+    name = "standard input" if args.file == "-" else args.file
     if first is None:
-        raise AgentError(f"{args.file}: holds no reading; record one, or export readings with atm-agent history --json")
-    machine = args.machine or first[0].machine
-    pipeline = Pipeline(_settings(machine, args))
+        raise AgentError(f"{name}: holds no reading; record one, or export readings with atm-agent history --json")
+    settings = config.load(args.config) if args.config is not None else None
+    skipped, machine = [first], args.machine or _meant(first, settings)
+    while machine is None and (following := next(moments, None)) is not None:
+        skipped.append(following)
+        machine = _meant(following, settings)
+    machine = machine or first[0].machine
+    pipeline = Pipeline(_settings(machine, settings, args))
     heard: set[str] = set()
-    found = replayed(pipeline, _noted(chain([first], moments), heard))
+    found = replayed(pipeline, _noted(chain(skipped, moments), heard))
     wanted = (body for body in found if isinstance(body, Alarm) or (args.summaries and isinstance(body, Summary)))
     (_lines if args.json else _table)(wanted)
     if machine not in heard:
-        raise AgentError(f"{args.file}: says nothing of {machine}; it tells of {', '.join(sorted(heard))}")
+        raise AgentError(f"{name}: says nothing of {machine}; it tells of {', '.join(sorted(heard))}")
     return EXIT_OK
+
+
+def _meant(readings: Sequence[Reading], settings: Settings | None) -> str | None:
+    """The first that is configured; without a configuration the first that says more than a gateway says of itself."""
+    if settings is not None:
+        known = {each.id for each in settings.machines}
+        return next((each.machine for each in readings if each.machine in known), None)
+    return next((each.machine for each in readings if not each.point.startswith("gateway.")), None)
 
 
 def _noted(moments: Iterable[list[Reading]], heard: set[str]) -> Iterator[list[Reading]]:
@@ -68,11 +82,10 @@ def _moments(name: str) -> Iterator[list[Reading]]:
         with open(name, "rb") as file:
             yield from session.read(file, name)
     except OSError as error:
-        raise AgentError(f"{name}: cannot be read: {error.strerror}") from error
+        raise AgentError(f"{name}: {error.strerror}; name a session that this user may read") from error
 
 
-def _settings(machine: str, args: argparse.Namespace) -> PipelineSettings:
-    settings = config.load(args.config) if args.config is not None else None
+def _settings(machine: str, settings: Settings | None, args: argparse.Namespace) -> PipelineSettings:
     rules = _rules(args.rules, settings)
     if settings is None:
         return PipelineSettings(machine, rules=tuple(rules))

@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
                 manifest = backup.read(source, secret, Path(scratch))
         except OSError as error:
             raise AgentError(f"{args.file}: {error.strerror}; nothing was restored") from error
+        except AgentError as error:
+            raise AgentError(f"{args.file}: {error}") from error
         _put_in_place(Path(scratch), args, manifest["gateway"])
     when = datetime.fromtimestamp(manifest["at"], UTC)
     print(f"restored the gateway {manifest['gateway']} as of {when:%Y-%m-%d %H:%M} UTC; new records carry a new epoch")

@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
     except BlockingIOError as error:
         raise AgentError(f"{args.path}: an agent has it open; stop that agent first") from error
     except OSError as error:
-        raise AgentError(f"{error.filename or args.path}: {error.strerror or error}") from error
+        place = error.filename or args.path
+        raise AgentError(f"{place}: {error.strerror or error}; look at the disk, and at who may use the file") from error
     except ValueError as error:
         raise AgentError(str(error)) from error
 
@@ -143,8 +144,12 @@ def _output(path: Path | None) -> Iterator[IO[bytes]]:
         return
     if path.exists():
         raise AgentError(f"{path}: exists already; name a new file")
-    with path.open("wb") as out:
-        yield out
+    try:
+        with path.open("xb") as out:
+            yield out
+    except OSError as error:
+        path.unlink(missing_ok=True)  # half an export is none
+        raise AgentError(f"{path}: {error.strerror}; name a place with room that may be written") from error
 
 
 @contextmanager

@@ -29,7 +29,7 @@ FILE_LIMIT = 1024 * 1024  # bytes; a configuration of a few machines has a few t
 NODES_LIMIT = 100_000  # values, those behind aliases counted each time: a short file must not grow into a large one
 DEPTH_LIMIT = 100  # values within one another: who composes them recurses, and libyaml's binding has no bound but the stack's
 SHALLOW = 1_000  # brackets and columns with which a file need not be asked how deep it is: the stack holds twenty times that
-MESSAGE_LIMIT = 500  # characters of a mistake; it may quote the file
+LONGEST, TAIL = 400, 80  # characters of a message, and of its end when it is longer
 BAD: Any = object()  # stands for a value that could not be read; a mistake has been noted
 
 
@@ -55,7 +55,9 @@ class Document:
         """Note a mistake at a path; without a line it stands where the path was read, or the nearest one above it."""
         where = line if line is not None else self.line_of(path)
         said = f"{path}: {message}" if path else message
-        self.mistakes.append((where, said if len(said) <= MESSAGE_LIMIT else f"{said[:MESSAGE_LIMIT]} …"))
+        if len(said) > LONGEST:  # it quotes what is no setting at all
+            said = f"{said[: LONGEST - TAIL]} … {said[-TAIL:]}"
+        self.mistakes.append((where, said))
 
     def line_of(self, path: str) -> int:
         """Where a path was read, or the nearest one above it."""

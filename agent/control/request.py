@@ -121,7 +121,7 @@ def public_keys(paths: Sequence[Path]) -> dict[str, Ed25519PublicKey]:
         if isinstance(key, Ed25519PublicKey):
             keys[key_id(key)] = key
         else:
-            remedy = f"make it with: openssl pkey -in PRIVATE -pubout -out {path}"
+            remedy = "make it with: openssl pkey -in PRIVATE -pubout -out operator.pem"
             mistakes.append(f"control.keys: {path}: is no Ed25519 public key; {remedy}")
     if mistakes:
         raise ConfigError(mistakes)
@@ -142,7 +142,9 @@ def private_key(path: Path) -> Ed25519PrivateKey:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         pass
     if not isinstance(key, Ed25519PrivateKey):
-        raise AgentError(f"{path}: is no Ed25519 private key; make one with: openssl genpkey -algorithm ed25519 -out {path}")
+        raise AgentError(
+            f"{path}: is no Ed25519 private key; make one with: openssl genpkey -algorithm ed25519 -out operator.key"
+        )
     return key
 
 

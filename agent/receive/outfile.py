@@ -63,11 +63,19 @@ class OutFile:
         os.lseek(self._fd, whole, os.SEEK_SET)
 
     def append(self, received: Sequence[Kept]) -> Sequence[Kept]:
-        """Write lines; they are on the medium on return. Returns them: the file is this process's alone."""
-        content = b"".join(_encode(each) + b"\n" for each in received)
-        while content:
-            content = content[os.write(self._fd, content) :]
-        os.fdatasync(self._fd)
+        """Write lines; they are on the medium on return. Returns them: the file is this process's alone.
+
+        All or none: behind half a line, which a full disk leaves, nobody could read the next.
+        """
+        content, whole = b"".join(_encode(each) + b"\n" for each in received), os.lseek(self._fd, 0, os.SEEK_CUR)
+        try:
+            while content:
+                content = content[os.write(self._fd, content) :]
+            os.fdatasync(self._fd)
+        except OSError:
+            os.ftruncate(self._fd, whole)
+            os.lseek(self._fd, whole, os.SEEK_SET)
+            raise
         return received
 
     def close(self) -> None:

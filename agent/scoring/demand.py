@@ -23,6 +23,7 @@ from agent.errors import ModelRefused
 from agent.scoring import onnx_file
 from agent.scoring.card import CARD_KEY
 from agent.scoring.demand_card import BACK, WRONG_FILE, DemandCard, read_demand_card
+from agent.scoring.unmap import unmap_code
 
 AHEAD = 56  # days ahead that the graph sees
 RECENT = 182  # days that it needs; what is older tells the season
@@ -53,7 +54,7 @@ class DemandModel:
         More days than the model foretells together (14) are foretold by the past alone.
         """
         history = _history(past, first)
-        if int(np.isfinite(history[0, -RECENT:]).sum()) < LEAST_KNOWN:
+        if int((history[0, -RECENT:] > 0).sum()) < LEAST_KNOWN:  # NaN is not
             return None
         fallback = history_forecast(past, first)
         sums = self.cumulative(history, first, holidays)[0]
@@ -80,11 +81,12 @@ class DemandModel:
 
 
 def _history(past: Sequence[DayOfDemand], first: date) -> np.ndarray[Any, Any]:
-    """[1, 546] before `first`: NaN where the demand is not known, because it could not be met or nothing was recorded."""
+    """[1, 546] before `first`: NaN where the demand is not known, because it could not be met or nothing was recorded. 0 is told:
+    on one weekday, week after week, it means that the machine is closed."""
     history = np.full((1, BACK), np.nan)
     for each in past:
         place = BACK - (first - each.day).days
-        if 0 <= place < BACK and not each.censored and each.amount > 0:
+        if 0 <= place < BACK and not each.censored:
             history[0, place] = each.amount
     return history
 
@@ -93,6 +95,7 @@ def load_demand(path: Path, data: bytes, sha256: str) -> DemandModel:
     """Load a model that somebody vouches for (`agent.scoring.prove_demand`), and check it. Raises ModelRefused."""
     card = read_demand_card(onnx_file.metadata(path, data).get(CARD_KEY, ""), str(path))
     model = DemandModel(card, sha256, _session(path, data))
+    unmap_code()
     _check_golden(path, model)
     return model
 

@@ -57,7 +57,7 @@ def _check_graph(path: Path, graph: memoryview) -> None:
 
 def _check_node(path: Path, node: memoryview) -> None:
     fields = list(_fields(path, node))
-    names = dict(fields)
+    names = {field: value for field, value in fields if isinstance(value, memoryview)}  # a runtime passes over other wire types
     operator, domain = _text(names.get(OPERATOR)), _text(names.get(DOMAIN))
     if operator in UNBOUNDED or domain not in DOMAINS:
         raise ModelRefused(f"{path}: uses the operator {domain or 'ai.onnx'}.{operator}, whose time has no bound")

@@ -85,6 +85,8 @@ def check_signature(path: Path, data: bytes, keys: tuple[Path, ...]) -> None:
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
 
     beside = signature_of(path)
+    if not beside.exists():
+        raise ModelRefused(f"{path}: its signature {beside.name} is not beside it; bring it, or have the file signed", "missing")
     signature = read(beside, SMALL_LIMIT)
     if len(signature) != SIGNATURE_BYTES:
         raise ModelRefused(f"{beside}: has {len(signature)} bytes, an Ed25519 signature has {SIGNATURE_BYTES}; sign again")
@@ -109,7 +111,7 @@ def _public_key(path: Path) -> Ed25519PublicKey:
     except (ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PublicKey):
-        raise ModelRefused(f"{path}: is no Ed25519 public key; make it with: openssl pkey -in PRIVATE -pubout -out {path}")
+        raise ModelRefused(f"{path}: is no Ed25519 public key; make it with: openssl pkey -in PRIVATE -pubout -out operator.pem")
     return key
 
 

@@ -103,6 +103,7 @@ class Validator:
         self._twice = {each.header: Twice() for each in self.asked} if twice else {}
         self._counter: int | None = None
         self._state: dict[str, Value] = {}
+        self._found: dict[str, Value] = {}  # of the stacker, by the last self-check
         self._accepted = self._rejected = 0
 
     def said(self, values: dict[int, bytes]) -> dict[str, Value]:
@@ -170,20 +171,25 @@ class Validator:
 
     def _fault(self, code: int) -> None:
         service, unit = self._service, f"storage.{self._unit}"
+        self._state |= {name: "ok" for name, word in self._found.items() if self._state.get(name) == word}
+        self._found = _of_stacker(code, unit)
+        self._state |= self._found
         if code == 0:
             if self._state.get(f"{service}.device") in ("hardwareError", "userError"):
                 self._state[f"{service}.device"] = "online"
         elif code == OPEN_FAULT:
             self._state[f"{service}.device"] = "userError"
-        elif code == MISSING_FAULT:
-            self._state[f"{unit}.status"] = "missing"
-        elif code == FULL_FAULT:
-            self._state[f"{unit}.replenishmentStatus"] = "full"
-        else:
+        elif code not in (MISSING_FAULT, FULL_FAULT):
             action = "clear" if code in CLEAR_FAULTS else "maintenance"
             self._state |= _trouble(service, "hardwareError", "hardware", action)
-            if code == STACKER_FAULT:
-                self._state[f"{unit}.status"] = "inoperative"
+
+
+def _of_stacker(code: int, unit: str) -> dict[str, Value]:
+    """What a fault code says of the stacker."""
+    if code == FULL_FAULT:
+        return {f"{unit}.replenishmentStatus": "full"}
+    words = {MISSING_FAULT: "missing", STACKER_FAULT: "inoperative"}
+    return {f"{unit}.status": words[code]} if code in words else {}
 
 
 def _trouble(service: str, device: str, event: str, action: str) -> dict[str, Value]:

@@ -16,7 +16,7 @@ from agent.sources.acceptor import Acceptor, AcceptorSettings, Condition, Wires
 from agent.sources.ports import Parity
 from agent.sources.tap import Side, TapSource
 from agent.wire import ebds
-from agent.wire.ebds import Frame, FrameType, Reply
+from agent.wire.ebds import Frame, Reply
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Validator:
         self.frames = 0
         self.nonsense = 0  # frames whose XOR was right and that made no sense
         self._acceptor = Acceptor(context, settings.unit)
-        self._wires = Wires(ebds.decoder(), lambda frame: frame.type is FrameType.REPLY)
+        self._wires = Wires(ebds.decoder(), lambda frame: ebds.reply_in(frame) is not None)
         self._forget()
 
     def _forget(self) -> None:
@@ -91,7 +91,8 @@ class Validator:
         return self._heard(self._wires.tick(mono), at, mono)
 
     def _heard(self, frames: Sequence[Frame], at: float, mono: float) -> list[Reading]:
-        return [reading for frame in frames for reading in self._reply(frame, at, mono)]
+        replies = filter(None, map(ebds.reply_in, frames))
+        return [reading for frame in replies for reading in self._reply(frame, at, mono)]
 
     def _reply(self, frame: Frame, at: float, mono: float) -> list[Reading]:
         flags = ebds.flags(frame.data)

@@ -124,8 +124,8 @@ class Dispenser:
         return "ok" if good else "attention"
 
     def _error(self, error: int) -> dict[str, Value]:
-        """What the error byte tells by itself."""
-        broken = error in JAMS or error in FAULTS
+        """What the error byte tells by itself. One that stands in no table is some fault of the device."""
+        broken = error in JAMS or error in FAULTS or error not in lcdm.ERRORS
         values: dict[str, Value] = {
             "cashDispenser.device": "hardwareError" if broken else "online",
             "cashDispenser.outDefault.transport": "inoperative" if error in JAMS else "ok",
@@ -155,7 +155,7 @@ class Dispenser:
         if again:
             return {}
         error, parts = found
-        values, counts = self._error(error), self._counts
+        values, counts = self._error(error) if error in lcdm.ERRORS else {}, self._counts  # the next STATUS says it again
         counts["cashDispenser.presents"] += any(part.exited for part in parts)
         counts["cashDispenser.pickFailures"] += error == PICKUP
         for part in parts:

@@ -16,6 +16,7 @@ holds of `forward: {readings: all}` is a session. Other records among them are p
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
 from typing import Any
@@ -28,6 +29,14 @@ from agent.records import Quality, Reading, Value
 VERSION = 1
 LINE_LIMIT = 1024 * 1024  # characters; a machine with a thousand points says less at once
 LATEST = 1e11  # s since the epoch: no clock that is right shows the year 5138
+
+
+def _unmarked(lines: Iterable[str | bytes]) -> Iterator[str | bytes]:
+    """Without the byte order mark that some editors put first."""
+    rest = iter(lines)
+    for first in rest:
+        yield first.removeprefix("\ufeff") if isinstance(first, str) else first.removeprefix(BOM_UTF8)
+        yield from rest
 
 
 class SessionError(AgentError, ValueError):
@@ -53,7 +62,7 @@ def read(lines: Iterable[str | bytes], name: str = "session") -> Iterator[list[R
     """What was said at each moment. Raises SessionError, with the line's number, for anything that is no such line."""
     machine = ""
     known: dict[str, dict[str, Reading]] = {}  # by machine, what each point said last
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_unmarked(lines), start=1):
         if not line.strip():
             continue
         if len(line) > LINE_LIMIT:

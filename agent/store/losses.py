@@ -14,11 +14,14 @@ from typing import Any
 import msgspec
 
 from agent.records import Loss
+from agent.store import ALARMS
 from agent.store.notes import Notes
 
 REMEMBERED = 200  # told losses that stay in the ledger, so that the same gap is not told twice
 WAITING = 200  # untold ones that are kept apart; beyond that those of one lane are told as one
 TABLE = "losses"
+NEVER_STORED = {"full", "stalled", "newEpoch", "sentFromMemory", "moved"}
+"""Losses of what had no place in the lane: no record of another loss is gone with it."""
 
 
 def unnamed(losses: Iterable[Loss], lane: str, first: int, last: int) -> Iterator[tuple[int, int]]:
@@ -71,8 +74,15 @@ class Losses:
 
     def sent_before(self, lane: str, positions: Iterable[int]) -> None:
         """Note that some uplink delivered the records at these positions under the identity that they had in memory."""
+        self._explain(lane, positions, "sentFromMemory")
+
+    def moved(self, lane: str, positions: Iterable[int]) -> None:
+        """Note that the records at these positions in memory have another identity now, on the disk."""
+        self._explain(lane, positions, "moved")
+
+    def _explain(self, lane: str, positions: Iterable[int], why: str) -> None:
         for first, last in runs(positions):
-            self._add(lane, first, last, "sentFromMemory", 0)
+            self._add(lane, first, last, why, 0)
 
     def go_on_from(self, before: Losses) -> None:
         """Name what `before` named and the medium had not taken yet."""
@@ -109,6 +119,14 @@ class Losses:
         self._entries[key] = loss
         self._waiting.add(key)
         self._note(key)
+        if lane == ALARMS and why not in NEVER_STORED:
+            self._tell_again()
+
+    def _tell_again(self) -> None:
+        """Among the alarms that are gone may be the record of any loss. To hear of one twice does no harm."""
+        told = self._entries.keys() - self._waiting
+        self._waiting |= told
+        self._note(*told)
 
     def _continued(self, lane: str, first: int, why: str) -> int | None:
         """The waiting loss that this one goes on, or joins because too many wait."""

@@ -25,6 +25,8 @@ class Shelter:
         self._open_memory, self._uplinks = open_memory, tuple(uplinks)
         self._store: LaneStore | None = None
         self._epochs: deque[str] = deque(maxlen=OUTAGES)
+        self._sent: set[str] = set()  # lanes of which something may have been sent under this store's epoch
+        self._explained = False  # what moved from it can be read here
         self._moved: dict[tuple[str, str, int], int] = {}  # epoch, lane, position -> position on disk; of the last outage
 
     @property
@@ -37,12 +39,16 @@ class Shelter:
         if self._store is None:
             self._store = self._open_memory()
             self._epochs.append(self._store.epoch)
-            self._moved = {}
+            self._moved, self._sent = {}, set()
+        self._explained = False
         self._store.extend(lane, entries)
 
     def read(self, uplink: str, lane: str, limit: int, max_bytes: int) -> list[Envelope]:
         """As `Store.read`."""
-        return self._store.read(uplink, lane, limit, max_bytes) if self._store else []
+        found = self._store.read(uplink, lane, limit, max_bytes) if self._store else []
+        if found:
+            self._sent.add(lane)
+        return found
 
     def settle(self, uplink: str, lane: str, epoch: str, receipt: Receipt) -> Receipt | None:
         """Take note of a receipt for what was read here.
@@ -67,16 +73,26 @@ class Shelter:
         if self._store:
             self._store.tidy(stamp)
 
-    def move(self, disk: Store) -> None:
-        """Move everything to the disk. Raises OSError when it refuses again; what it took has moved then."""
+    def move(self, disk: Store, stamp: Stamp) -> None:
+        """Move everything to the disk. Raises OSError when it refuses again; what it took has moved then.
+
+        A platform may have had later records of this epoch than some that moved: until it has read why, that stays here.
+        """
         store = self._store
-        if store is None:
+        if store is None or (self._explained and any(any(store.backlog(uplink).values()) for uplink in self._uplinks)):
             return
+        asked = False  # a platform may ask where what moved has gone
         for lane in LANES:
             while self._move_some(store, lane, disk):
-                pass
-        for _, loss in store.losses.waiting():
-            disk.lose(loss.lane, loss.count, loss.why)
+                asked |= lane in self._sent
+        for key, loss in store.losses.waiting():
+            if loss.count:
+                _lose(loss, disk)
+                store.losses.told([key])
+        if asked and not self._explained:
+            self._explained = True
+            store.tidy(stamp)
+            return
         store.close()
         self._store = None
 
@@ -93,9 +109,10 @@ class Shelter:
         self._put(lane, [each for each in records if not isinstance(each.body, Loss)], disk, waiting)
         for each in records:
             if isinstance(each.body, Loss):  # it names positions of this epoch, which the disk's records must not
-                disk.lose(each.body.lane, each.body.count, each.body.why)
+                _lose(each.body, disk)
         for uplink in self._uplinks:
             store.settle(uplink, lane, Receipt(tuple(moving)))
+        store.losses.moved(lane, moving)  # told if the disk refuses the rest, and this epoch goes on
         return True
 
     def _put(self, lane: str, envelopes: list[Envelope], disk: Store, waiting: dict[str, dict[int, Envelope]]) -> None:
@@ -108,3 +125,9 @@ class Shelter:
             settled = tuple(place for position, place in places.items() if position not in unsettled)
             if settled:
                 disk.settle_sent(uplink, lane, Receipt(settled))
+
+
+def _lose(loss: Loss, disk: Store) -> None:
+    """Tell the platform of what was lost; what only explains positions of this epoch ends with it."""
+    if loss.count:
+        disk.lose(loss.lane, loss.count, loss.why)

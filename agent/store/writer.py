@@ -405,7 +405,7 @@ class Writer:
             self._held.clear()
 
     def _catch_up(self, stamp: Stamp) -> None:
-        self._shelter.move(self._disk)
+        self._shelter.move(self._disk, stamp)
         self._save_notes()
         self._disk.tidy(stamp)
 

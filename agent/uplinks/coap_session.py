@@ -156,7 +156,7 @@ class Session:
         states = aiter(request.observation)
         try:
             async with asyncio.timeout(self._ack_timeout):
-                response = await request.response
+                response = await _answer_to(request)
             while True:
                 inner = self.security.unprotect(response, request_id) if self.security else response
                 if not inner.code.is_successful():
@@ -210,7 +210,7 @@ class Session:
         request = self._context.request(message, handle_blockwise=False)
         try:
             async with asyncio.timeout(self._ack_timeout):
-                response = await request.response
+                response = await _answer_to(request)
         except TimeoutError:
             raise self._fail(f"no answer within {self._ack_timeout:g} s") from None
         except aiocoap.error.Error as error:
@@ -224,6 +224,12 @@ class Session:
     def _fail(self, why: str) -> Unreachable:
         self.failed = why
         return Unreachable(why)
+
+
+async def _answer_to(request: Any) -> Any:
+    """The response to a request. It is never cancelled: to aiocoap a response that comes in that moment is an error."""
+    request.response.add_done_callback(lambda response: response.cancelled() or response.exception())  # nobody may wait any more
+    return await asyncio.shield(request.response)
 
 
 def _answer(response: Any) -> Answer:

@@ -20,8 +20,8 @@ from agent.errors import Unreachable
 from agent.records import Envelope, Receipt
 from agent.settings import Duration, Size
 from agent.uplinks import Refused, mqtt_reasons
-from agent.uplinks.mqtt_access import AROUND, Access, Will, judged, opened
-from agent.uplinks.mqtt_session import ANY_SIZE, GOODBYE, Session, Welcome
+from agent.uplinks.mqtt_access import AROUND, Access, Largest, Will, judged, opened
+from agent.uplinks.mqtt_session import GOODBYE, Session, Welcome
 from agent.uplinks.portions import Outcome, Portions, Verdict, at_leisure, check_batch
 from agent.uplinks.topics import Topics, check_template
 
@@ -107,9 +107,8 @@ class MqttUplink:
         self._status_topic = Topics(settings.status_topic, gateway, settings.tenant).template
         self._request_topic = Topics(settings.request_topic, gateway, settings.tenant).template
         self._portions = Portions(settings.batch, settings.batch_bytes, self._topics.leading)
-        self._learned = ANY_SIZE  # bytes of a packet, from a broker that ended the link for a larger one
         self._welcome = Welcome(0)
-        self._largest = ANY_SIZE
+        self._largest = Largest()
         self._packed: dict[str, Packed] = {}  # by media type
         self._session: Session | None = None
 
@@ -117,7 +116,7 @@ class MqttUplink:
         will = Will(self._status_topic, b'{"link":"lost"}', retain=True) if self._status_topic else None
         expiry = round(self._settings.session_expiry)
         session, self._welcome = await opened(f"uplink {self.name}", self._settings, self._client_id, will, expiry=expiry)
-        self._largest = min(self._learned, self._welcome.largest)
+        self._largest.heed(self._welcome)
         try:
             await self._listen(session)
             await self._tell(session, "up")
@@ -143,7 +142,7 @@ class MqttUplink:
 
     async def send(self, batch: Sequence[Envelope], urgent: Callable[[], bool] = at_leisure) -> Receipt:
         window = min(self._settings.window, self._welcome.receive_maximum)
-        return await self._portions.deliver(batch, self._post, window, urgent)
+        return await self._portions.deliver(batch, self._post, self._largest.window(window), urgent)
 
     async def lost(self) -> str:
         await self._link.lost.wait()
@@ -180,16 +179,12 @@ class MqttUplink:
             return _said(Verdict(Outcome.TOO_LONG))
         properties = self._properties(encoding)
         size = len(payload) + len(topic.encode()) + AROUND + (len(properties.pack()) if properties is not None else 0)
-        if size > self._largest:
-            return _said(Verdict(Outcome.TOO_LARGE, f"{size} bytes; the broker takes {self._largest} at most"))
+        if size > self._largest.bytes:
+            return _said(Verdict(Outcome.TOO_LARGE, f"{size} bytes; the broker takes {self._largest.bytes} at most"))
         session = self._link
         sent = session.publish(topic, payload, lambda reason: self._judge(reason, topic, size), properties=properties)
-        sent.add_done_callback(lambda _: self._learn(session, size))
+        self._largest.watch(session, size, sent)
         return sent
-
-    def _learn(self, session: Session, size: int) -> None:
-        if session.reason == mqtt_reasons.TOO_LARGE:
-            self._learned = min(self._learned, size - 1)
 
     def _properties(self, encoding: Encoding) -> Packed | None:
         """Of a PUBLISH (MQTT 5, 3.3.2.3); none in 3.1.1."""

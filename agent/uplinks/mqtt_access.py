@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
@@ -12,7 +13,7 @@ from agent.settings import Duration
 from agent.uplinks import Refused, mqtt_reasons
 from agent.uplinks.dial import connect, upgrade
 from agent.uplinks.endpoint import Endpoint, Scheme, parse, secret, tls_context
-from agent.uplinks.mqtt_session import LoopClient, Session, Sock, Welcome
+from agent.uplinks.mqtt_session import ANY_SIZE, LoopClient, Session, Sock, Welcome
 from agent.uplinks.portions import Outcome, Verdict
 
 SCHEMES = {
@@ -118,6 +119,48 @@ async def _dial(owner: str, access: Access, endpoint: Endpoint) -> Sock:
     tls = tls_context(owner, access.ca, access.certificate, access.key) if endpoint.secure else None
     sock = await connect(endpoint, tls, access.ack_timeout)
     return await upgrade(sock, endpoint, access.ack_timeout) if access.is_websocket else sock
+
+
+class Largest:
+    """How many bytes a packet may have: as the broker says, and as it ends the link for. Lives as long as the uplink.
+
+    A DISCONNECT names no packet. With several on their way the largest may be to blame, or another: the next ones go one by one.
+    """
+
+    def __init__(self) -> None:
+        self._told = self._learned = ANY_SIZE
+        self._sizes: list[int] = []  # of what is on its way
+        self._doubtful = False  # the last link ended for one of several
+        self._blamed: Session | None = None
+
+    @property
+    def bytes(self) -> int:
+        """The largest packet that the broker takes, as far as it is known."""
+        return min(self._told, self._learned)
+
+    def heed(self, welcome: Welcome) -> None:
+        """A new link."""
+        self._told, self._sizes, self._blamed = welcome.largest, [], None
+
+    def window(self, wanted: int) -> int:
+        """How many messages may be on their way at once."""
+        return 1 if self._doubtful else wanted
+
+    def watch(self, session: Session, size: int, sent: asyncio.Future[Any]) -> None:
+        """A message of so many bytes is on its way."""
+        self._sizes.append(size)
+        sent.add_done_callback(lambda sent: self._over(session, size, failed=sent.cancelled() or sent.exception() is not None))
+
+    def _over(self, session: Session, size: int, *, failed: bool) -> None:
+        if not failed:
+            self._doubtful = False
+        elif session.reason == mqtt_reasons.TOO_LARGE and session is not self._blamed:  # the others are on their way still
+            self._blamed, largest = session, max(self._sizes, default=size)
+            if (self._doubtful or len(self._sizes) == 1) and largest > LEAST_PACKET:
+                self._learned = min(self._learned, largest - 1)
+            self._doubtful = len(self._sizes) > 1
+        if size in self._sizes:
+            self._sizes.remove(size)
 
 
 def judged(reason: int, topic: str, size: int) -> Verdict:

@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 from agent.errors import Unreachable
 from agent.uplinks import Refused, mqtt_reasons
-from agent.uplinks.mqtt_access import AROUND, Access, Will, judged, opened
-from agent.uplinks.mqtt_session import ANY_SIZE, GOODBYE, Session, Welcome
+from agent.uplinks.mqtt_access import AROUND, Access, Largest, Will, judged, opened
+from agent.uplinks.mqtt_session import GOODBYE, Session, Welcome
 from agent.uplinks.portions import Outcome, Verdict
 
 log = logging.getLogger(__name__)
@@ -27,13 +27,14 @@ class Line:
 
     def __init__(self, name: str, client_id: str, access: Access) -> None:
         self._name, self._client_id, self._access = name, client_id, access
-        self._learned = ANY_SIZE  # bytes of a packet, from a broker that ended the link for a larger one
         self._welcome = Welcome(0)
+        self._largest = Largest()
         self._session: Session | None = None
 
     async def open(self, on_message: Callable[[str, bytes], None], will: Will | None = None) -> None:
         """Connect. Raises Unreachable or ConfigError; otherwise `leave` must follow."""
         session, self._welcome = await opened(f"uplink {self._name}", self._access, self._client_id, will)
+        self._largest.heed(self._welcome)
         session.on_message = on_message
         self._session = session
 
@@ -61,7 +62,7 @@ class Line:
 
     def window(self, wanted: int) -> int:
         """How many messages may be on their way at once: no more than the broker takes."""
-        return min(wanted, self._welcome.receive_maximum)
+        return self._largest.window(min(wanted, self._welcome.receive_maximum))
 
     async def subscribe(self, topic: str) -> bool:
         """Whether the broker lets us; otherwise the log says so. Raises Unreachable."""
@@ -72,7 +73,7 @@ class Line:
 
     def oversized(self, topic: str, size: int) -> Verdict | None:
         """The verdict on a message with a payload of `size` bytes, if that is more than the broker takes."""
-        largest, size = min(self._learned, self._welcome.largest), size + len(topic.encode()) + AROUND
+        largest, size = self._largest.bytes, size + len(topic.encode()) + AROUND
         return None if size <= largest else Verdict(Outcome.TOO_LARGE, f"{size} bytes; the broker takes {largest} at most")
 
     def post(self, messages: Sequence[Message], vital: Callable[[str], bool] = lambda _topic: False) -> asyncio.Future[Verdict]:
@@ -94,18 +95,14 @@ class Line:
 
         if vital and self.oversized(topic, len(payload)) is not None:
             refused: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-            limit = min(self._learned, self._welcome.largest)
+            limit = self._largest.bytes
             refused.set_exception(
                 Refused(f"{topic} has {size} bytes and the broker takes {limit} at most; nothing can be told without it")
             )
             return refused
         sent = session.publish(topic, payload, judge)
-        sent.add_done_callback(lambda _: self._learn(session, size))
+        self._largest.watch(session, size, sent)
         return sent
-
-    def _learn(self, session: Session, size: int) -> None:
-        if session.reason == mqtt_reasons.TOO_LARGE:
-            self._learned = min(self._learned, size - 1)
 
 
 def said(verdict: Verdict) -> asyncio.Future[Verdict]:

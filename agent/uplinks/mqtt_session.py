@@ -107,7 +107,8 @@ class Session:
         self._writing = False  # paho has something to write
         self.on_message: Callable[[str, bytes], None] = lambda _topic, _payload: None
         self.lost = asyncio.Event()
-        self.why = ""  # once it is lost
+        self._cause = ""
+        self.why = ""  # once it is lost: the cause, what the broker said of it, and the remedy
         self.reason = 0  # of the broker's DISCONNECT; 0 when it sent none
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
@@ -228,7 +229,8 @@ class Session:
         """From here on nothing can be sent; whoever waits is told. An acknowledgement that comes now comes too late."""
         if self.lost.is_set():
             return
-        self.why = why
+        self._cause = why
+        self.why = str(self._error())
         self.lost.set()
         waiters: list[asyncio.Future[Any]] = [self._connack, *(answer for answer, _, _ in self._waiting.values())]
         self._waiting.clear()
@@ -240,7 +242,7 @@ class Session:
     def _error(self) -> Unreachable:
         if self._client.tls_alert:
             return Refused(f"TLS: {self._client.tls_alert}; check `certificate` and `key`")
-        return failure(self.reason, self.why) if self.reason >= FAILURE else Unreachable(self.why)
+        return failure(self.reason, self._cause) if self.reason >= FAILURE else Unreachable(self._cause)
 
     # paho's callbacks ---------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 import time
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from agent.errors import AgentError, ConfigError
 from agent.web.door import PATIENCE, Door
@@ -50,6 +52,18 @@ ALIVE = 15.0  # s after which a stream without news says that it lives
 SPANS = {"6h": 6 * 3_600.0, "1d": 86_400.0, "7d": 7 * 86_400.0}
 SHORTEST_SECRET = 12
 SIGNED_IN = web.RequestKey("signed_in", bool)
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """What is no HTTP is a line of the log: anybody who reaches the page could fill it with pages of what aiohttp makes of it."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError | web.RequestPayloadError):
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.msg, record.args, record.exc_info = "a request that is no HTTP: %s", (type(error).__name__,), None
+    return True
+
+
+logging.getLogger("aiohttp.server").addFilter(_in_one_line)
 
 
 class Gateway(Protocol):
@@ -271,6 +285,8 @@ async def _document(request: web.Request) -> dict[str, Any]:
         return msgspec.json.decode(body, type=dict[str, Any])
     except TimeoutError:
         raise web.HTTPRequestTimeout(text="the request did not come to its end") from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise web.HTTPBadRequest(text="the request broke off, or is not coded as it says") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise web.HTTPBadRequest(text="expected a JSON object") from None
 

@@ -121,6 +121,22 @@ def flags(data: bytes) -> Reply:
     return Reply(data[0] | data[1] << 7 | data[2] << 14 | data[3] << 21)
 
 
+EXTENDED_REPLIES = {0x01: 35, 0x02: 25}
+"""What an acceptor answers in the place of an omnibus reply, where its controller wants bar codes or notes by currency and value.
+
+Subtype -> bytes of data: the subtype, the six of an omnibus reply, then what is extended. A command has others.
+"""
+
+
+def reply_in(frame: Frame) -> Frame | None:
+    """The omnibus reply that a frame is, or that it begins with; None when the acceptor did not say it."""
+    if frame.type is FrameType.REPLY:
+        return frame
+    if frame.type is FrameType.EXTENDED and EXTENDED_REPLIES.get(frame.data[0] if frame.data else -1) == len(frame.data):
+        return Frame(FrameType.REPLY, frame.ack, frame.data[1:7], frame.device)
+    return None
+
+
 def reply(flags_: Reply, model: int = 0x54, revision: int = 0x15) -> bytes:
     """The data of an omnibus reply."""
     return bytes((flags_ >> shift) & 0x7F for shift in (0, 7, 14, 21)) + bytes((model, revision))

@@ -105,6 +105,8 @@ def _size(head: bytes) -> int | None:
     return SIZES[head[3]] + OVERHEAD if head[3] in SIZES else None
 
 
+RANGE = range(0x30, 0x80)
+"""Of an error byte. Later firmware has more of them than the table below."""
 ERRORS = {
     0x30: "good", 0x31: "normal stop", 0x32: "pickup error", 0x33: "jam at CHK1,2", 0x34: "overflow bill",
     0x35: "jam at EXIT or EJT", 0x36: "jam at DIV", 0x37: "undefined command", 0x38: "upper bill end",
@@ -133,10 +135,10 @@ class Status(NamedTuple):
 def status(data: bytes, model: int | None) -> Status | None:
     """The four bytes of STATUS of an LCDM-`model` (1000, 2000, None: not known, then the second register is not read).
 
-    None when they break the form: the first byte is 30, bit 7 of the first register is set, the error is a known one.
+    None when they break the form: the first byte is 30, bit 7 of the first register is set, the error is of their range.
     """
     first, error, s0, s1 = data
-    if first != 0x30 or error not in ERRORS or not s0 & 0x80:
+    if first != 0x30 or error not in RANGE or not s0 & 0x80:
         return None
     exit_, low = bool(s0 & 0x20), bool(s0 & 0x40)
     if model == 1000:
@@ -175,7 +177,7 @@ def dispensed(response: Response) -> tuple[int, tuple[Dispensed, ...]] | None:
     else:
         error = data[4]
         found = [(command in (LOWER, TEST_LOWER), data[0:4] + data[6:8], data[5])]
-    if error not in ERRORS or not all(digits.isdigit() for _, digits, _ in found):
+    if error not in RANGE or not all(digits.isdigit() for _, digits, _ in found):
         return None
     parts = tuple(
         Dispensed(lower, int(digits[0:2]), int(digits[2:4]), int(digits[4:6]), near == 0x31) for lower, digits, near in found

@@ -80,6 +80,9 @@ def _open(options: argparse.Namespace) -> tuple[Series, Calendar, Holidays]:
     series = read(options.data)
     if series.words:
         print(f"cash_demand: columns of words are left out: {', '.join(series.words)}", file=sys.stderr)
+    if series.closed:
+        days = " and ".join(series.closed)
+        print(f"cash_demand: no row is of {days}: the machines are taken to be closed on them", file=sys.stderr)
     return series, Calendar.of(series, holidays, options.calendar_shift), holidays
 
 

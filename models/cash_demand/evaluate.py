@@ -15,6 +15,7 @@ import numpy as np
 
 from models.cash_demand import measure
 from models.cash_demand.columns import Array
+from models.cash_demand.features import closed
 from models.cash_demand.graph import SPAN, Rows, whole
 from models.cash_demand.learn import Effort, learn
 from models.cash_demand.measure import SPANS, Cumulative, Daily
@@ -63,7 +64,7 @@ def judge(series: Series, calendar: Calendar, origin: int, horizon: int, run: Ro
     quantiles = run(given, calendar.around(origin))[0][:, :horizon].astype(np.float64)
     actual, before = series.amounts[origin : origin + horizon], series.amounts[:origin]
     mornings = list(_mornings(series, calendar, origin, horizon, run, step))
-    seen = series.amounts[: origin + horizon]
+    seen = measure.demand(series.amounts[: origin + horizon], origin, closed(given))
     spans = tuple(measure.cumulative(seen, origin, np.stack(mornings), days) for days in SPANS if days <= horizon)
     left_out = tuple(unknown(series.machines, given))
     return Judged(origin, horizon, measure.daily(actual, quantiles, before), spans, left_out, quantiles)

@@ -2,7 +2,8 @@
 
 The trainer runs these very nodes to make its training rows, so what was learned and what the gateway computes cannot drift apart.
 
-    history   [machines, 546]  daily amounts, oldest first, the last one yesterday; NaN or 0: not known (0 is demand not met)
+    history   [machines, 546]  daily amounts, oldest first, the last one yesterday; NaN or 0: not known (0 is demand not met,
+                               but on a weekday that has had nothing else for four weeks or more: then the machine is closed)
     calendar  [602, 7]         codes of those days and of the 56 to come (daycodes.CODES)
 
 Amounts are taken as logarithms, freed of the calendar's pooled effect. Three blocks of 26 weeks are told apart: the last one,
@@ -30,6 +31,7 @@ HORIZON = 56  # days
 USUAL_WEEKS = (6, 12, 26)  # medians over these are averaged to what is usual on a weekday
 RECENT_WEEKS = (1, 2, 4, 8, 16)
 SPREAD_WEEKS = 12
+CLOSED_WEEKS = 4  # with 0 on a weekday, and no other amount on it in 26 weeks
 LEAD = 14  # days before the same weeks of last year that are looked at too
 SMOOTHING = (3, 7, 14)  # days on either side
 SMALLEST = 1e-6  # of the currency; keeps the logarithm finite where it is not used
@@ -60,6 +62,9 @@ FEATURES = (
 )
 
 
+Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+
+
 @dataclass(frozen=True)
 class Made:
     """Names of what the nodes make."""
@@ -72,6 +77,8 @@ class Made:
     """[machines, 1, MACHINE], those of the features that are the same on every day ahead."""
     last_week: str
     """[machines, 1, 7], how the last seven days differed from what was usual, oldest first."""
+    opened: str
+    """[machines, 56], 0 on days on which the machine is closed, else 1."""
 
 
 def inputs() -> list[onnx.ValueInfoProto]:
@@ -103,8 +110,31 @@ def build(nodes: Nodes, factors: Array) -> Made:
     shared = _shared(nodes, days, groups, ahead)
     features = _assemble(nodes, machine, weekday, daily, shared)
     level = nodes.op("Add", nodes.reshape(_repeat(nodes, usual), 0, HORIZON), nodes.reshape(ahead, 1, HORIZON))
+    opened = _opened(nodes)
+    level = nodes.op("Where", nodes.op("Greater", opened, nodes.floats(0.0)), level, nodes.floats(np.log(SMALLEST)))
     last_week = nodes.clip(nodes.slice(rests[2], BLOCK - 1, BLOCK, 1), REST_LIMIT)
-    return Made(features, level, nodes.concat(*machine, axis=2), last_week)
+    return Made(features, level, nodes.concat(*machine, axis=2), last_week, opened)
+
+
+def _opened(nodes: Nodes) -> str:
+    """[machines, 56]: `closed` as nodes, turned round."""
+    last = nodes.reshape(nodes.slice("history", HISTORY - NEEDED, HISTORY, 1), 0, BLOCK, WEEK)
+    some, none = (nodes.op(kind, last, nodes.floats(0.0)) for kind in ("Greater", "Equal"))
+    paid, zeros = (
+        nodes.op("ReduceSum", nodes.op("Cast", each, to=TensorProto.FLOAT), nodes.ints(1), keepdims=1) for each in (some, none)
+    )
+    few = nodes.op("Less", zeros, nodes.floats(CLOSED_WEEKS))
+    never = nodes.op("Equal", nodes.op("ReduceSum", paid, nodes.ints(2), keepdims=1), nodes.floats(0.0))
+    opened = nodes.op("Or", nodes.op("Or", nodes.op("Greater", paid, nodes.floats(0.0)), few), never)
+    return nodes.reshape(_repeat(nodes, nodes.op("Cast", opened, to=TensorProto.FLOAT)), 0, HORIZON)
+
+
+def closed(history: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Flags:
+    """On which days of its week a machine is closed, [machines, 7] from the day of the forecast on, out of `history`. One that
+    has paid out nothing at all is not closed: nothing is known of it."""
+    last = history[:, HISTORY - NEEDED :].reshape(-1, BLOCK, WEEK)
+    paid = np.any(last > 0, axis=1)
+    return np.asarray(((last == 0).sum(axis=1) >= CLOSED_WEEKS) & ~paid & np.any(paid, axis=1, keepdims=True))
 
 
 def _columns(nodes: Nodes) -> str:

@@ -3,7 +3,7 @@
     daily       [machines, 56, LEVELS]  quantiles of each day's demand, in the unit of the history
     cumulative  [machines, 14, LEVELS]  quantiles of the demand of the first 1 to 14 days together
 
-A machine whose last 26 weeks hold no known day gets NaN: nothing is known of it.
+A machine whose last 26 weeks hold no known day gets NaN: nothing is known of it. On a day on which it is closed it gets 0.
 """
 
 from __future__ import annotations
@@ -74,7 +74,12 @@ def graph(learned: Learned) -> onnx.GraphProto:
     daily = _daily(nodes, made, learned.daily)
     sums, base = _sums(nodes, made, daily)
     total = nodes.op("Add", _head(nodes, sums, learned.cumulative), nodes.reshape(base, 0, SPAN, 1))
-    named = nodes.op("Exp", daily), nodes.op("Exp", total)
+    opened = nodes.slice(made.opened, 0, SPAN, 1)
+    ever = nodes.op("Min", nodes.op("CumSum", opened, nodes.ints(1)), nodes.floats(1.0))
+    named = tuple(
+        nodes.op("Mul", nodes.op("Exp", each), nodes.op("Unsqueeze", days, nodes.ints(2)))
+        for each, days in ((daily, made.opened), (total, ever))
+    )
     nodes.nodes += [helper.make_node("Identity", [name], [out]) for name, out in zip(named, ("daily", "cumulative"), strict=True)]
     outputs = [
         helper.make_tensor_value_info("daily", TensorProto.FLOAT, ["machines", 56, len(LEVELS)]),

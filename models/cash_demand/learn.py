@@ -14,7 +14,7 @@ import numpy as np
 from models.cash_demand import network
 from models.cash_demand.columns import columns
 from models.cash_demand.factors import factors
-from models.cash_demand.features import HORIZON
+from models.cash_demand.features import HORIZON, WEEK, closed
 from models.cash_demand.graph import LEVELS, SPAN, Head, Learned, Rows, daily_rows, sum_rows
 from models.cash_demand.network import Floats, Training
 from models.cash_demand.series import Calendar, Series
@@ -104,9 +104,10 @@ def _days(series: Series, calendar: Calendar, end: int, rows: Rows, seed: int) -
 
 def _spans(series: Series, calendar: Calendar, end: int, rows: Rows, seed: int) -> Iterator[Lot]:
     for day, machines in _mornings(series, end, SPAN, seed):
-        features, base = rows(series.before(day)[machines], calendar.around(day))
+        given = series.before(day)[machines]
+        features, base = rows(given, calendar.around(day))
         amounts = series.amounts[day : day + SPAN, machines].T
-        met = np.where(amounts > 0, amounts, np.nan)
+        met = np.where(np.tile(closed(given), SPAN // WEEK), 0.0, np.where(amounts > 0, amounts, np.nan))
         yield _known(features, np.cumsum(met, axis=1), base)
 
 

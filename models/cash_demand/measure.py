@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.cash_demand.columns import Array
+from models.cash_demand.features import Flags
 from models.cash_demand.graph import LEVELS, MIDDLE, SPAN
 
 WQL_LEVELS = tuple(level / 10 for level in range(1, 10))
@@ -86,18 +87,26 @@ def pinball(actual: Array, quantile: Array, level: float) -> Array:
     return np.maximum(level * missed, (level - 1.0) * missed)
 
 
-def sums(amounts: Array, days: int) -> Array:
-    """Demand of `days` days from each day on, [days - days + 1, machines]; NaN where one is unknown or was not met."""
-    met = np.where(amounts > 0, amounts, np.nan)
-    if len(met) < days:
-        return np.empty((0, amounts.shape[1]))
-    return np.asarray(np.sum(np.lib.stride_tricks.sliding_window_view(met, days, axis=0), axis=-1))
+def demand(amounts: Array, first: int, closed: Flags) -> Array:
+    """`amounts` [days, machines] with NaN where demand was not met; 0 is demand on a day on which a machine is closed.
+
+    `closed` [machines, 7]: on which days of the week, counted from day `first` on.
+    """
+    shut = closed.T[(np.arange(len(amounts)) - first) % 7]
+    return np.where((amounts > 0) | (shut & (amounts == 0)), amounts, np.nan)
 
 
-def cumulative(amounts: Array, first: int, quantiles: Array, days: int) -> Cumulative:
-    """`amounts` [days, machines] of the whole file; `quantiles` [starts, machines, 14, LEVELS] from day `first` on."""
-    every = sums(amounts, days)
-    starts = len(amounts) - days + 1 - first
+def sums(demanded: Array, days: int) -> Array:
+    """Demand of `days` days from each day on, [days - days + 1, machines]; NaN where one is not known."""
+    if len(demanded) < days:
+        return np.empty((0, demanded.shape[1]))
+    return np.asarray(np.sum(np.lib.stride_tricks.sliding_window_view(demanded, days, axis=0), axis=-1))
+
+
+def cumulative(demanded: Array, first: int, quantiles: Array, days: int) -> Cumulative:
+    """`demanded` [days, machines] of the whole file; `quantiles` [starts, machines, 14, LEVELS] from day `first` on."""
+    every = sums(demanded, days)
+    starts = len(demanded) - days + 1 - first
     actual = every[first : first + starts]
     ours = quantiles[:starts, :, days - 1, LEVELS.index(HIGH)]
     theirs = np.stack([_past(every[: first + start - days + 1]) for start in range(starts)])

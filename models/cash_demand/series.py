@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +14,19 @@ import numpy as np
 from agent.analysis.daycodes import codes
 from agent.analysis.holidays import Holidays
 from models.cash_demand.columns import Array
-from models.cash_demand.features import HISTORY, HORIZON
+from models.cash_demand.features import CLOSED_WEEKS, HISTORY, HORIZON
 from models.cash_demand.network import Floats
 from models.data import DataError
 
 UNKNOWN = frozenset({"", "nan", "na", "n/a", "null", "none", "?", "-"})
-FORMS = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d-%b-%y", "%d-%b-%Y")
+FORMS = (
+    "%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d-%b-%y", "%d-%b-%Y",
+    "%d.%m.%y", "%d/%m/%y", "%m/%d/%y",
+)  # fmt: skip
 """How dates are written; a time of day may follow."""
 THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?")
+MOST_AMOUNT = 1e15  # more than any currency pays out on a day, and what a 32-bit float still holds many of
+MOST_CLOSED = 3  # weekdays
 MOST_DAYS = 40_000  # a hundred years: a year written wrong would ask for more
 
 
@@ -36,6 +40,8 @@ class Series:
     amounts: Array
     words: tuple[str, ...] = ()
     """Columns that hold words alone, and are no machines."""
+    closed: tuple[str, ...] = ()
+    """Weekdays of which the file has no row in four weeks or more: they hold 0, as if it said that nothing was paid out."""
 
     def __len__(self) -> int:
         return len(self.amounts)
@@ -93,7 +99,18 @@ def read(path: Path) -> Series:
     for day, row in days.items():
         table[(day - first).days] = row
     left_out = tuple(names[place] for place in words if place not in machines)
-    return Series(path, first, tuple(names[place] for place in machines), table, left_out)
+    shut = [first + timedelta(day) for day in range(7) if count >= 7 * CLOSED_WEEKS and not _any(days, first, day, count)]
+    if len(shut) > MOST_CLOSED:
+        shut = []  # a file of weeks, say
+    for day in shut:
+        table[(day - first).days :: 7] = 0.0
+    closed = tuple(f"{day:%A}s" for day in shut)
+    return Series(path, first, tuple(names[place] for place in machines), table, left_out, closed)
+
+
+def _any(days: Container[date], first: date, start: int, count: int) -> bool:
+    """Whether there is a row of any of the days a week apart from `first` + `start` on."""
+    return any(first + timedelta(day) in days for day in range(start, count, 7))
 
 
 def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], bool]:
@@ -170,8 +187,9 @@ def _amount(path: Path, line: int, machine: str, cell: str, comma: bool) -> floa
         value = float(plain.replace(",", ".") if comma else plain)
     except ValueError:
         value = np.nan
-    if not isfinite(value) or value < 0:
-        raise DataError(f"{path}: line {line}, machine {machine!r}: expected an amount of 0 or more, got {cell[:40]!r}")
+    if not 0 <= value <= MOST_AMOUNT:  # nor NaN
+        wrong = f"line {line}, machine {machine!r}: expected an amount of 0 or more, got {cell[:40]!r}"
+        raise DataError(f"{path}: {wrong}; leave the cell empty where nothing is known")
     return value
 
 

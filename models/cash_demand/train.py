@@ -21,7 +21,7 @@ from models.cash_demand.network import Floats
 from models.cash_demand.series import Series
 from models.data import DataError
 
-VERSION = "1.0"
+VERSION = "1.1"
 HERE = Path(__file__).parent
 SHIPPED = HERE / "cash_demand.onnx"
 GOLDEN_DAY, GOLDEN_COUNTRY = date(2026, 3, 30), "GB"  # the first day ahead: Easter, a month's turn and bank holidays follow
@@ -32,7 +32,8 @@ INPUTS = (
 
 
 def golden_history() -> Floats:
-    """Two machines that nobody owns: one with a long history and a weekly rhythm, one of half a year with holes and zeros."""
+    """Two machines that nobody owns: one with a long history and a weekly rhythm, one of half a year with holes and zeros, which
+    is closed on the weekday that comes first."""
     chance = np.random.default_rng(11)
     days = np.arange(HISTORY)
     rhythm = np.array([0.8, 0.9, 1.0, 1.1, 1.5, 1.3, 0.6])[days % 7]
@@ -41,6 +42,7 @@ def golden_history() -> Floats:
     amounts[1, : HISTORY - 182] = np.nan
     amounts[1, -40:-36] = 0.0
     amounts[1, -20::6] = np.nan
+    amounts[1, ::7] = 0.0
     return np.asarray(np.round(amounts, 0), np.float32)
 
 
@@ -78,7 +80,8 @@ def write(learned: Learned, data: Mapping[str, str], measures: Mapping[str, Any]
         "to 14 days together. Feeds the probability of a cash-out, cash at risk and days to empty.",
         "limits": "Learnt from the machines that are named below. It knows amounts as multiples of what is usual at a machine, "
         "so currency and size do not matter; habits of another country may. What empties a machine for a day is taken as "
-        "unknown, not as little demand. Single events near a machine are not foreseen.",
+        "unknown, not as little demand; a weekday on which it has paid out nothing for weeks as one on which it is closed. "
+        "Single events near a machine are not foreseen.",
         "data": dict(data),
         "measures": dict(measures),
         "versions": card.versions("numpy", "onnx", "onnxruntime"),

@@ -22,7 +22,9 @@ from models.tabular.scorecard import Scorecard, cut, scorecard
 
 Labels = NDArray[np.bool_]
 PENALTY = 0.1  # scikit-learn's C: the smaller, the stronger weights are drawn to 0
-MANY = 5_000  # rows from which boosting works on histograms
+PENALTIES = (PENALTY, 1.0, 10.0)  # what tells much is not to be shrunk to little, or its scores are too timid
+MANY = 5_000  # rows from which boosting works on histograms, and a penalty is chosen on some of them
+FOLDS = 5
 LEAVES = 16
 
 
@@ -49,8 +51,27 @@ def _logistic(rows: Floats, labels: Labels, encoding: Encoding, seed: int) -> Mo
     from sklearn.linear_model import LogisticRegression
 
     bins = cut(rows, encoding)
-    fitted = LogisticRegression(C=PENALTY, max_iter=5_000, random_state=seed).fit(bins(rows), labels)
+    flags = bins(rows)
+    trainer = LogisticRegression(C=_penalty(flags, labels, seed), max_iter=5_000, random_state=seed)
+    fitted = trainer.fit(flags, labels)
     return scorecard(bins, rows, fitted.coef_[0].astype(np.float64), float(fitted.intercept_[0]))
+
+
+def _penalty(flags: Floats, labels: Labels, seed: int) -> float:
+    """The one of PENALTIES that foretells left-out rows best, by the logarithm of what it gave what came."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+
+    some = np.random.default_rng(seed).permutation(len(labels))[:MANY]
+    if min(labels[some].sum(), (~labels[some]).sum()) < FOLDS:
+        return PENALTY
+    folds = StratifiedKFold(3, shuffle=True, random_state=seed)
+
+    def told(penalty: float) -> float:
+        trainer = LogisticRegression(C=penalty, max_iter=5_000, random_state=seed)
+        return float(cross_val_score(trainer, flags[some], labels[some], cv=folds, scoring="neg_log_loss").mean())
+
+    return max(PENALTIES, key=told)
 
 
 def _svm(rows: Floats, labels: Labels, encoding: Encoding, seed: int) -> Model:
@@ -61,12 +82,15 @@ def _svm(rows: Floats, labels: Labels, encoding: Encoding, seed: int) -> Model:
     bins = cut(rows, encoding)
     flags = bins(rows)
     trainer = LinearSVC(C=PENALTY / 10, dual=False, random_state=seed)
-    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     margins = cross_val_predict(
         trainer, flags, labels, cv=folds, method="decision_function"
     )  # Platt 1999: not on rows it learned
     platt = LogisticRegression(C=1e6).fit(margins[:, None], labels)
-    slope, shift = float(platt.coef_[0, 0]), float(platt.intercept_[0])
+    slope, shift = (
+        max(0.0, float(platt.coef_[0, 0])),
+        float(platt.intercept_[0]),
+    )  # a margin that tells nothing is not turned round
     fitted = trainer.fit(flags, labels)
     return scorecard(bins, rows, slope * fitted.coef_[0].astype(np.float64), slope * float(fitted.intercept_[0]) + shift)
 

@@ -68,6 +68,16 @@ def test_card_data_never_gets_into_the_log(message: str) -> None:
     assert journal.Scrub().filter(harmless)
 
 
+def test_card_data_never_gets_into_the_log_by_an_error_that_quotes_it() -> None:
+    try:
+        int("4111 1111 1111 1111")
+    except ValueError:
+        told = record("a bug")
+        told.exc_info = sys.exc_info()
+    assert journal.Scrub().filter(told)
+    assert "4111" not in logging.Formatter().format(told)
+
+
 def test_standard_error_is_used_unless_it_is_the_journal() -> None:
     assert isinstance(journal.handler({}), logging.StreamHandler)
     assert isinstance(journal.handler({"JOURNAL_STREAM": "1:2"}), logging.StreamHandler)

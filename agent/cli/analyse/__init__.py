@@ -25,6 +25,7 @@ from agent.errors import EXIT_OK, AgentError
 if TYPE_CHECKING:
     from agent.analysis.fleet import Event, FleetLoss
 
+PICTURES = (".png", ".svg", ".pdf")
 SIGMA, LARGEST_SIGMA = 0.8, 10.0  # the first is an assumption: paydays and gangs come to many machines at once
 
 
@@ -61,7 +62,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--demand-sha256", metavar="HEX", help="of a model that did not come with the agent")
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE.png", help="draw one machine's cash, states, alarms and scores; needs matplotlib"
+        "--plot", type=_picture, metavar="FILE.png", help="draw one machine's cash, states, alarms and scores; needs matplotlib"
     )
     _add_losses(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object")
@@ -99,6 +100,12 @@ def _duration(text: str) -> float:
     if not found > 0:
         raise argparse.ArgumentTypeError(f"expected more than 0s, got {text}")
     return found
+
+
+def _picture(text: str) -> Path:
+    if Path(text).suffix.lower() not in PICTURES:
+        raise argparse.ArgumentTypeError(f"expected a name that ends in {', '.join(PICTURES)}, got {text}")
+    return Path(text)
 
 
 def _number(text: str) -> float:

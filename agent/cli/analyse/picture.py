@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
+from itertools import pairwise
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +47,9 @@ def draw(report: Report, path: Path) -> None:
     figure.suptitle(f"{report.machine}: {_day(report.span.start)} to {_day(report.span.end)}{available}", fontsize=12)
     try:
         figure.savefig(path, dpi=110)
-    except (OSError, ValueError) as error:
-        raise AgentError(f"{path}: {error}; name a .png in a folder that you may write to") from error
+    except OSError as error:
+        path.unlink(missing_ok=True)  # half a picture
+        raise AgentError(f"{path}: {error.strerror}; name a .png in a folder that you may write to") from error
 
 
 def _when(at: float) -> datetime:
@@ -59,9 +62,8 @@ def _day(at: float) -> str:
 
 def _cash(axis: Any, report: Report) -> None:
     """What is in the cassettes; a gap where it is not known."""
-    windows, currency = report.windows, report.money.currency
-    times = [_when(each.end) for each in windows]
-    amounts = [float("nan") if each.cash is None else major(each.cash, currency) for each in windows]
+    currency = report.money.currency
+    times, amounts = _curve(report.windows, currency)
     axis.plot(times, amounts, drawstyle="steps-post", color="#1f4e79", linewidth=1.4, label="cash in the machine")
     for number, each in enumerate(report.replenishments):
         axis.axvline(_when(each.at), color="#5b8def", linewidth=1.0, linestyle=":", label=None if number else "replenished")
@@ -70,11 +72,26 @@ def _cash(axis: Any, report: Report) -> None:
         axis.axhline(major(limit, currency), color="#c0392b", linewidth=1.0, linestyle="--", label="insured")
     axis.set_ylim(bottom=0)
     axis.set_ylabel(currency or "cash")
-    axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axis.grid(alpha=0.3)
-    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
     if report.money.last is None:
+        axis.set_yticks([])
         axis.text(0.5, 0.5, "the cash is not known", transform=axis.transAxes, ha="center", color="0.4")
+        return
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
+
+
+def _curve(windows: Sequence[Seen], currency: str) -> tuple[list[datetime], list[float]]:
+    """The cash at the end of each window; what nobody observed is a gap."""
+    times, amounts = [], []
+    for before, each in pairwise((None, *windows)):
+        assert each is not None
+        if before is not None and each.start > before.end + 1.0:
+            times += [_when(before.end), _when(each.start)]
+            amounts += [nan, nan]
+        times.append(_when(each.end))
+        amounts.append(nan if each.cash is None else major(each.cash, currency))
+    return times, amounts
 
 
 def _states(axis: Any, windows: Sequence[Seen]) -> None:
@@ -83,6 +100,7 @@ def _states(axis: Any, windows: Sequence[Seen]) -> None:
         spans = _joined(_parts(windows, word))
         axis.broken_barh(spans, (1.1, 0.8), facecolors=COLOURS[word], label=word)
     axis.broken_barh(_joined(_visits(windows)), (0.1, 0.8), facecolors=COLOURS["visit"])
+    axis.broken_barh([], (1.1, 0.8), facecolors="white", edgecolors="0.6", label="not observed")
     axis.set_yticks([0.5, 1.5], ["visits", "service"])
     axis.set_ylim(0, 2)
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.1), fontsize=8, frameon=False)

@@ -66,7 +66,8 @@ def _service(report: Report) -> Iterator[tuple[str, str]]:
     own = report.reliability
     times = (("MTBF", own.mtbf_h, "h"), ("MTTR", own.mttr_h, "h"), ("MCBF", own.mcbf, "notes"), ("MCBI", own.mcbi, "notes"))
     told = ", ".join(f"{name} {value:,.1f} {unit}" for name, value, unit in times if value is not None)
-    yield "reliability", f"{own.failures} failures, {own.interruptions} interruptions" + (f"; {told}" if told else "")
+    stops = f"{counted(own.failures, 'failure')}, {counted(own.interruptions, 'interruption')}"
+    yield "reliability", stops + (f"; {told}" if told else "")
     for point, words in report.states.items():
         yield point, ", ".join(f"{word} {hours(spent)}" for word, spent in sorted(words.items(), key=lambda item: -item[1]))
 
@@ -123,6 +124,11 @@ def _alarms(episodes: list[Episode]) -> Table:
         cells = (shown(each.raised), lasted, rule, f"{each.severity:d} {each.class_}", each.attack or "", each.text)
         table.add_row(*map(plain, cells))
     return table
+
+
+def counted(number: int, what: str) -> str:
+    """So many of them."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def hours(seconds: float) -> str:

@@ -193,6 +193,14 @@ def test_downtime_that_no_alarm_explains_is_unknown() -> None:
     assert outages_of(past) == [Outage(60, 120, "unknown")]
 
 
+def test_downtime_of_a_long_window_has_the_cause_of_an_alarm_within_it() -> None:
+    """Nobody knows when in the window it was; it is put first, and the alarm spoke later."""
+    window = Summary("m", 0.0, HOUR, 1.0, {"machine.service": PointSummary(last="inService", states={"outOfService": 400.0})})
+    opened: dict[str, Any] = {"rule": "safeOpened", "point": "auxiliaries.safeDoor", "class_": EventClass.SECURITY}
+    safe = [alarm(at=2_000.0, **opened), alarm(at=2_400.0, cleared=True, **opened)]
+    assert outages_of(gathered("m", [*safe, window])) == [Outage(0.0, 400.0, "security")]
+
+
 def test_downtime_too_short_for_an_alarm_is_explained_by_words() -> None:
     down = PointSummary(last="up", states={"up": 20.0, "down": 40.0})
     no_power = PointSummary(last="noPower", states={"noPower": 60.0})

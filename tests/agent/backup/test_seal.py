@@ -101,6 +101,15 @@ def test_a_wrong_passphrase_says_so() -> None:
         opened(sealed(b"plain"), b"another passphrase")
 
 
+def test_what_was_given_up_is_not_whole() -> None:
+    out = io.BytesIO()
+    sealing = Sealing(out, SECRET, CHEAP)
+    sealing.write(bytes(10))
+    del sealing
+    with pytest.raises(BadSeal):
+        opened(out.getvalue())
+
+
 def test_two_backups_of_the_same_differ() -> None:
     assert sealed(b"same") != sealed(b"same")
 

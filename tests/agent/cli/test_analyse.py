@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
+from agent.analysis.past import gathered
 from agent.cli import main
+from agent.cli.analyse.picture import _curve
 from agent.records import Alarm, Body, CashPosition, EventClass, Evidence, PointSummary, Severity, Stamp, Summary
 from agent.store import lane_of
 from agent.store.opening import open_durable
@@ -133,6 +136,27 @@ def test_what_planned_work_counts_as_is_a_choice(capsys: pytest.CaptureFixture[s
     assert analysed(capsys, *words)["availability"]["planned"] == "down"
 
 
+def test_the_curve_of_cash_has_a_gap_where_nobody_observed() -> None:
+    past = gathered("ATM", [window(hour, 100) for hour in (0, 1, 5)])
+    times, amounts = _curve(past.windows, "EUR")
+    assert [f"{time:%H}" for time in times] == ["01", "02", "02", "05", "06"]
+    assert [isnan(each) for each in amounts] == [False, False, True, True, False]
+
+
+def test_history_is_a_table_in_blocks_for_people(
+    capsys: pytest.CaptureFixture[str], store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.cli.history.BLOCK", 5)
+    span = ["history", "--store", str(store), "--from", "2025-03-22T11:30", "--to", "2025-03-22T13:00"]
+    assert main(span) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 5, "more than a block"
+    assert sum(line.startswith("alarm") for line in lines) == 1
+    assert len({line.index("2025-03-22") for line in lines} | {head.index("at")}) == 1
+    assert main([*span, "--machine", "ATM-9"]) == 0
+    assert capsys.readouterr().out == "the store holds nothing of it in this span\n"
+
+
 def test_people_read_a_table(capsys: pytest.CaptureFixture[str], configured: Path) -> None:
     assert main(["analyse", "--machine", "ATM", "--config", str(configured), "--from", "2025-03-17", "--to", "2025-03-24"]) == 0
     told = capsys.readouterr().out
@@ -191,7 +215,7 @@ def test_what_foretells_the_demand_is_told(capsys: pytest.CaptureFixture[str], c
     by_model = analysed(capsys, *words)["outlook"]
     by_past = analysed(capsys, *words, "--demand-model", "none")["outlook"]
     assert by_past["foretold_by"] == "the past alone"
-    assert by_model["foretold_by"].startswith(("cash_demand-1.0-", "the past alone"))
+    assert by_model["foretold_by"].startswith(("cash_demand-1.1-", "the past alone"))
     assert main(["analyse", "--machine", "ATM", *words, "--demand-model", str(tmp_path / "no.onnx")]) == 0
     err = capsys.readouterr().err
     assert "no.onnx: No such file" in err

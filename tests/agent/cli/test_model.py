@@ -116,6 +116,15 @@ def test_install_shadow_rollback_and_list(file: Path, capsys: pytest.CaptureFixt
     assert Shelf(shelf).row("test_risk").previous == ()
 
 
+def test_a_model_of_demand_is_installed_as_any_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = MODELS / "cash_demand" / "cash_demand.onnx"
+    words = ["install", file, "--shelf", tmp_path / "shelf", "--sha256", sha256(file.read_bytes()), "--budget", 5]
+    assert run(*words) == EXIT_OK
+    assert capsys.readouterr().out.startswith("cash_demand: current 1.")
+    with pytest.raises(AgentError, match="--shadow: a model that foretells has no shadow"):
+        run(*words, "--shadow")
+
+
 # Models that ship, and models of tables ---------------------------------------------------------------------------------
 
 MODELS = Path(__file__).parents[3] / "models"
@@ -226,7 +235,7 @@ def test_commission_orders_a_new_window(tmp_path: Path, capsys: pytest.CaptureFi
     settings = {
         "gateway": {"id": "gw"},
         "machines": [{"id": "ATM-1"}, {"id": "ATM-2"}],
-        "models": [{"name": "anomaly"}],
+        "models": [{"name": "anomaly"}, {"name": "attack_risk"}],
         "store": {"path": str(tmp_path / "store")},
     }
     config.write_text(json.dumps(settings))
@@ -243,6 +252,8 @@ def test_commission_orders_a_new_window(tmp_path: Path, capsys: pytest.CaptureFi
         run("commission", "anomaly", "--config", config, "--machine", "ATX")
     with pytest.raises(AgentError, match="NAME: 'anomly' is not configured"):
         run("commission", "anomly", "--config", config)
+    with pytest.raises(AgentError, match="attack_risk has learned all it knows"):
+        run("commission", "attack_risk", "--config", config)
     with pytest.raises(AgentError, match="name at least one machine"):
         run("commission", "anomaly", "--shelf", tmp_path / "shelf")
     with pytest.raises(ModelRefused, match="letters, digits"):

@@ -122,6 +122,24 @@ def test_a_changed_rule_set_against_the_past(tmp_path: Path, capsys: pytest.Capt
     assert alarm["evidence"] == [["gateway.power", "battery", NINE + 3 * 60]]
 
 
+@pytest.mark.parametrize("words", [(), ("--config",)])
+def test_what_was_recorded_begins_with_the_gateway_and_is_of_a_machine(
+    words: tuple[str, ...], tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = session(tmp_path / "s", {3: {"gateway.power": "battery"}}, 10)
+    own = {"at": NINE - 1, "machine": "gw-1", "values": {"gateway.source.board": "ok"}}
+    path.write_text(f"{json.dumps(own)}\n{path.read_text()}")
+    alarms = replayed(capsys, path, *words, *([config] if words else []))
+    assert {alarm["machine"] for alarm in alarms} == {"ATM"}
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_an_editor_may_have_put_its_mark_first(mark: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = session(tmp_path / "s", {3: {"gateway.power": "battery"}}, 10)
+    path.write_text(mark + path.read_text().replace("\n", "\r\n"), newline="")
+    assert [alarm["rule"] for alarm in replayed(capsys, path)] == ["gatewayPower"]
+
+
 def test_people_read_a_table_and_a_session_may_come_on_standard_input(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +173,7 @@ def test_hostile_values_raise_nothing_and_stop_nothing(tmp_path: Path, capsys: p
 @pytest.mark.parametrize(
     ("content", "words", "message", "status"),
     [
-        (None, [], "s: cannot be read: No such file", 1),
+        (None, [], "s: No such file or directory; name a session", 1),
         ("", [], "holds no reading", 1),
         ("rubbish", [], "s:1: ", 1),
         ('{"at": 1e99, "values": {}, "machine": "m"}', [], "is no time in seconds since the epoch", 1),

@@ -50,6 +50,12 @@ def mistakes(tmp_path: Path, text: str | bytes) -> list[str]:
     return [mistake.removeprefix(f"{path}:") for mistake in caught.value.mistakes]
 
 
+def test_a_mistake_is_a_line_that_can_be_read_whatever_it_quotes(tmp_path: Path) -> None:
+    (told,) = mistakes(tmp_path, GOOD.replace("gw-1", "x" * 300_000))
+    assert told.startswith("2: gateway.id: expected a name of letters, digits, - and _ (at most 64), got 'xxx")
+    assert len(told) < 600
+
+
 def test_a_good_file_gives_settings_with_defaults(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(GOOD)

@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import config
-from agent.cli import main
-from agent.config.settings import Settings
+from agent.cli import doctor, main
+from agent.config.settings import ModelSettings, Settings
 from agent.doctor import Finding, files, machine, platform
+from agent.errors import ModelRefused
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -109,6 +110,12 @@ async def test_a_platform_that_listens_and_one_that_does_not(tmp_path: Path) -> 
     (found,) = await platform.platforms(settings(tmp_path, url=f"mqtt://127.0.0.1:{port}"))
     assert "Connection refused" in found.what
     assert "check the address" in found.remedy
+
+
+async def test_every_model_that_ships_is_proved_in_its_own_way() -> None:
+    found = await doctor._prove(tuple(ModelSettings(name=name) for name in ("anomaly", "cash_demand", "gone")))
+    assert [found["anomaly"].partition("-")[0], found["cash_demand"].partition("-")[0]] == ["anomaly", "cash_demand"]
+    assert isinstance(found["gone"], ModelRefused)
 
 
 def test_the_command_ends_with_1_and_says_the_remedies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def foretold(days: list[DayOfDemand], country: str = "") -> Forecast:
 def test_the_release_vouches_for_it_and_it_is_small() -> None:
     model = opened()
     assert model.sha256 == trust.vouched(FILE)
-    assert model.id.startswith("cash_demand-1.0-")
+    assert model.id.startswith("cash_demand-1.1-")
     assert FILE.stat().st_size <= 200_000
 
 
@@ -82,6 +82,16 @@ def test_days_that_could_not_be_met_are_no_demand() -> None:
     assert week is not None
     assert other is not None
     assert other.mean == pytest.approx(week.mean, rel=0.15)
+
+
+def test_a_weekday_on_which_the_machine_is_closed_is_no_demand() -> None:
+    shut = [DayOfDemand(each.day, 0.0, 1.0) if each.day.weekday() == FIRST.weekday() else each for each in past(300)]
+    forecast = foretold(shut)
+    day, week = forecast(1.0), forecast(7.0)
+    assert day is not None
+    assert day.quantile(0.95) == 0.0
+    assert week is not None
+    assert week.mean == pytest.approx(2_000_000 * (sum(RHYTHM) - RHYTHM[FIRST.weekday()]), rel=0.15)
 
 
 async def test_what_nobody_vouches_for_or_is_another_model_is_refused(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from onnxruntime.capi import onnxruntime_pybind11_state
 
-from agent.scoring.loading import load_any, unmap_code
+from agent.scoring.loading import load_any
 from agent.scoring.session import load
 from agent.scoring.trust import sha256
+from agent.scoring.unmap import unmap_code
 from tests.agent.scoring import graphs
 
 
@@ -19,7 +20,7 @@ def resident_code() -> int:
     found, ours = 0, False
     for line in Path("/proc/self/smaps").read_text().splitlines():
         if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-            ours = " r-xp " in line and line.endswith(str(onnxruntime_pybind11_state.__file__))
+            ours = " r-xp " in line and line.endswith(str(Path(onnxruntime_pybind11_state.__file__).resolve()))
         elif ours and line.startswith("Rss:"):
             found += int(line.split()[1])
     return found

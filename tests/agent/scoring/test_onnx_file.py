@@ -35,6 +35,15 @@ def test_operators_without_a_bound(operator: str) -> None:
         onnx_file.check_operators(PATH, graphs.model([node]))
 
 
+def test_an_operator_that_hides_behind_a_field_of_the_wrong_type() -> None:
+    """A field 4 that is a number, behind the one that is text: a runtime passes over it, and so must we."""
+    node = helper.make_node("Loop", ["features"], ["score"]).SerializeToString() + b"\x20\x01"
+    assert onnx.NodeProto.FromString(node).op_type == "Loop"
+    graph = bytes((0x0A, len(node))) + node
+    with pytest.raises(ModelRefused, match="Loop, whose time has no bound"):
+        onnx_file.check_operators(PATH, bytes((0x3A, len(graph))) + graph)
+
+
 def test_operators_of_strangers() -> None:
     node = helper.make_node("Anything", ["features"], ["score"], domain="com.example")
     with pytest.raises(ModelRefused, match=r"com\.example\.Anything"):

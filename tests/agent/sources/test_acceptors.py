@@ -132,6 +132,32 @@ def test_notes_are_counted(kind, joined):
     assert (counters["crcErrors"], counters["garbageBytes"], counters["unknown"]) == (0, 0, 0)
 
 
+def test_a_note_that_ebds_tells_by_currency_and_value_is_counted():
+    """Type 7, subtype 02: the six bytes of an omnibus reply, then index, "EUR", 010, +, 00 and the rest. XORs by hand."""
+    idle = "02 0B {0} 01 10 00 00 54 15 03 {1}"
+    note = "02 1E {0} 02 {2} 10 00 00 54 15 02 45 55 52 30 31 30 2B 30 30 00 41 41 41 41 00 00 00 03 {1}"
+    heard = [
+        idle.format("20", "7B"), idle.format("21", "7A"), idle.format("20", "7B"),
+        "02 0B 21 02 10 00 00 54 15 03 79",  # accepting
+        note.format("70", "63", "04"), note.format("71", "62", "04"),  # in escrow
+        note.format("70", "77", "10"),  # stacked
+        note.format("70", "77", "10"),  # the same again: its acknowledgement was lost
+        idle.format("21", "7A"),
+    ]  # fmt: skip
+    driver = ebds.Validator(Context("notes", "atm-1", "gw-1", lambda: NOW), ebds.Settings(port="/dev/ttyUSB0", joined=True))
+    driver.begin()
+    shown: dict[str, Any] = {}
+    for number, line in enumerate(heard):
+        question = bytes.fromhex("02 0A 70 02 7F 1C 10 01 03 0A" if number % 2 else "02 08 10 7F 1C 10 03 6B")
+        for said in (question, bytes.fromhex(line)):
+            for reading in driver.hear("device", said, NOW, number * 0.2):
+                shown[reading.point] = reading.value
+        if number == 5:
+            assert shown["cashAcceptor.intermediateStacker"] == "notEmpty"
+    assert (shown["cashAcceptor.accepted"], shown["cashAcceptor.intermediateStacker"]) == (1, "empty")
+    assert driver.counters()["crcErrors"] == 0
+
+
 @ALL
 @WIRES
 def test_a_world_in_a_hurry_loses_no_note(kind, joined):

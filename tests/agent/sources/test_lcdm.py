@@ -128,11 +128,21 @@ def test_every_error_gives_values_of_the_vocabulary() -> None:
         for error in range(256):
             for sensors in (b"\x80\x00", b"\xff\xff", b"\xc0\x80"):
                 said = Dispenser(settings(model=model)).said(Response(lcdm.STATUS, bytes((0x30, error)) + sensors), 0.0)
-                assert (said is None) == (error not in lcdm.ERRORS)
+                assert (said is None) == (not 0x30 <= error < 0x80)
                 for name, value in (said or {}).items():
                     entry = point(name)
                     assert entry is not None, name
                     assert fault(entry, value) is None
+
+
+def test_an_error_that_stands_in_no_table_is_a_fault_all_the_same() -> None:
+    """Of later firmware, say. What it was doing is counted."""
+    said = Dispenser(settings()).said(Response(lcdm.STATUS, bytes.fromhex("30 5A 80 00")), 0.0)
+    assert said is not None
+    assert (said["cashDispenser.device"], said["cashDispenser.error.action"]) == ("hardwareError", "maintenance")
+    counted = Dispenser(settings()).said(Response(lcdm.UPPER, b"0503\x5a" + b"002"), 0.0)
+    assert counted is not None
+    assert (counted["storage.unit1.presented"], "cashDispenser.device" in counted) == (3, False)
 
 
 def dispense(data: str) -> Response:

@@ -41,6 +41,28 @@ CARD_DATA = [
     "5F24032512319F1A020276",
     "5F200844 4F452F4A4F484E".replace(" ", ""),
     "56" + "34" + "42" + "34313131313131313131313131313131",
+    f"2025-03-12 02:10:00 {VISA}",  # beside other numbers
+    f"{VISA} 2512",
+    f"12 {VISA} 123",
+    "at 4111 1111 1111 1111 2512 of 2025",
+    "3782 822463 10005",
+    "4111.1111.1111.1111",  # whatever stands between the groups
+    "4111/1111/1111/1111",
+    "4111  1111  1111  1111",
+    "4111\t1111\t1111\t1111",
+    "4111\u00a01111\u00a01111\u00a01111",
+    "4111\u20111111\u20111111\u20111111",
+    "4111\u200b1111\u200b1111\u200b1111",
+    "".join(chr(0x0660 + int(digit)) for digit in VISA),  # Arabic-Indic digits
+    "".join(chr(0xFF10 + int(digit)) for digit in VISA),
+    "34313131313131313131313131313131",  # the digits in ASCII, in hexadecimal
+    "34:31:31:31:31:31:31:31:31:31:31:31:31:31:31:31",
+    "3400" + "3100" * 15,
+    "NDExMTExMTExMTExMTExMQ==",  # in base64 (RFC 4648, 4)
+    "eyJ0IjoiNDExMTExMTExMTExMTExMT0yNTEyIn0=",
+    "OzQxMTExMTExMTExMTExMTE9MjUxMjEwMTAwMDAwMTIzNDU2Nzg_",
+    "PIN BLOCK 0412AC89ABCDEF67",
+    "EPB=0412AC89ABCDEF67",
 ]
 
 CLEAN = [
@@ -64,6 +86,12 @@ CLEAN = [
     "panel: dark",
     "11 presents without transactions",
     "2025-03-12 02:10:00 2025-03-13",
+    "moved by 0.4111111111111111 degrees",  # digits of a fraction
+    "00:11:22:33:44:55:66:77",
+    "2001:0db8:4111:1111:0000:ff00:0042:8329",
+    "231 230 229 231 50 12 34 56",
+    "9f2c41d07be3a655",
+    "TmVpbiwgZGFzIGlzdCBrZWluZSBLYXJ0ZS4=",
 ]
 
 
@@ -104,6 +132,7 @@ def test_any_text_is_judged(text: str) -> None:
         ("storage.unit1.count", 4_111_111_111_111_111.0, True),
         ("transaction.count", 378_282_246_310_005, True),
         ("transaction.count", 378_282_246_310_006, False),
+        ("energy.active_power_w", -4_111_111_111_111_111, True),
         ("gateway.flashBytes", 4_111_111_111_111_111, False),  # 4 PB have been written, one day
         ("machine.cash", 999_999_999_999, False),
         ("environment.temperature_c", 21.5, False),

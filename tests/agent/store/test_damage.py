@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.records import Receipt
-from agent.store import DEAD, LANES
+from agent.records import Loss, Receipt
+from agent.store import ALARMS, DEAD, LANES, READINGS
 from agent.store.room import Bounds
 from tests.agent.store.disk import ROOT, Disk
-from tests.agent.store.stores import STAMP, body, drain_all, explained, number_of, open_store
+from tests.agent.store.stores import STAMP, body, drain_all, explained, losses, number_of, open_store
 
 BOUNDS = Bounds(budget=64 * 1024, free_floor=0, keep_days=1000.0, keep_bytes=64 * 1024)  # segments of 2 KiB
 STRIDE = int(os.environ.get("STORE_DAMAGE_STRIDE", "193"))  # of the bytes that are changed one at a time; 1 is all of them
@@ -72,6 +72,32 @@ def check(disk: Disk, given: dict[str, int], most: int | None = None) -> None:
 
 def files(disk: Disk) -> list[Path]:
     return sorted(disk.files())
+
+
+@pytest.mark.parametrize("harm", ["damaged", "removed"])
+def test_a_loss_whose_own_record_is_gone_is_told_again(harm: str) -> None:
+    """Two platforms; one has heard of it before the card forgot it, the other has not."""
+    disk = Disk()
+    store = open_store(disk, bounds=BOUNDS, uplinks=("one", "two"))
+    store.append(READINGS, [body(READINGS, 0)], STAMP)
+    store.lose(READINGS, 3, "stalled")
+    store.tidy(STAMP)
+    store.append(ALARMS, [body(ALARMS, 1)], STAMP)
+    (told, _) = store.read("one", ALARMS, 10, 2**20)
+    assert told.body == Loss(READINGS, 2, 4, 3, "stalled")
+    store.settle("one", ALARMS, Receipt((1, 2)))
+    store.tidy(STAMP)
+    store.close()
+    (alarms,) = (path for path in files(disk) if path.parent.name == ALARMS)
+    data = bytearray(disk.files()[alarms])
+    where = data.index(b"stalled")
+    data[where] ^= 1
+    disk = disk.damaged(alarms, None if harm == "removed" else bytes(data))
+    store = open_store(disk, bounds=BOUNDS, uplinks=("one", "two"))
+    store.append(READINGS, [body(READINGS, 1)], STAMP)
+    found = drain_all(store, "two")
+    assert Loss(READINGS, 2, 4, 3, "stalled") in losses(found[ALARMS])
+    assert {2, 3, 4} <= explained(found, READINGS)
 
 
 def test_the_store_has_every_kind_of_file() -> None:

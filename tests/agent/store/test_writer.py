@@ -79,10 +79,23 @@ class Setting:
 
 
 async def deliver(opened: Writer, lane: str, uplink: str = "one") -> list[Envelope]:
+    """What the uplink reads next, settled; what only explains positions is passed over."""
+    found: list[Envelope] = []
+    while not found and (envelopes := await read(opened, lane, uplink)):
+        found = [each for each in envelopes if not is_explanation(each)]
+    return found
+
+
+async def read(opened: Writer, lane: str, uplink: str = "one") -> list[Envelope]:
+    """What the uplink reads next, settled."""
     envelopes = await opened.read(uplink, lane, 1000, 2**30)
     if envelopes:
         await opened.settle(uplink, lane, envelopes[0].epoch, Receipt(tuple(each.position for each in envelopes)))
     return envelopes
+
+
+def is_explanation(envelope: Envelope) -> bool:
+    return isinstance(envelope.body, Loss) and not envelope.body.count
 
 
 async def test_what_was_put_is_on_disk_when_its_future_is_done() -> None:
@@ -276,10 +289,12 @@ async def test_a_receipt_that_comes_after_the_records_moved_settles_them_on_disk
         await opened.tidy(at(60.0))
         await waiting
         await opened.settle("one", ALARMS, in_flight[0].epoch, Receipt((1, 2, 3), (4,), "no"))
-        moved = Loss(ALARMS, 1, 2, 0, "sentFromMemory")
-        assert [each.body for each in await opened.read("one", ALARMS, 10, 2**20)] == [moved]
-        *records, last = await opened.read("two", ALARMS, 10, 2**20)
-        assert ([number_of(each.body) for each in records], last.body) == ([2, 3], moved)
+        moved, sent = Loss(ALARMS, 1, 4, 0, "moved"), Loss(ALARMS, 1, 2, 0, "sentFromMemory")
+        assert [(each.epoch, each.body) for each in await read(opened, ALARMS)] == [("outage 1", moved)]
+        assert [(each.epoch, each.body) for each in await read(opened, ALARMS)] == [("first", sent)]
+        assert [each.body for each in await read(opened, ALARMS, "two")] == [moved]
+        *records, last = await read(opened, ALARMS, "two")
+        assert ([number_of(each.body) for each in records], last.body) == ([2, 3], sent)
 
 
 async def test_each_platform_can_account_for_an_outage_that_another_one_was_away_for() -> None:
@@ -289,7 +304,7 @@ async def test_each_platform_can_account_for_an_outage_that_another_one_was_away
 
     async def send(opened: Writer, uplink: str) -> None:
         for lane in LANES:
-            while sent := await deliver(opened, lane, uplink):
+            while sent := await read(opened, lane, uplink):
                 for each in sent:
                     platforms[uplink].enter(each, 0.0)
 
@@ -314,6 +329,65 @@ async def test_each_platform_can_account_for_an_outage_that_another_one_was_away
     assert {name: account.missing for name, account in accounts.items()} == {"one": 0, "two": 0}
     assert accounts["two"].lost == 0
     assert {"first", "outage 1"} == {each.epoch for each in accounts["one"].streams}
+
+
+@pytest.mark.parametrize("syncs", range(6))
+async def test_an_epoch_of_an_outage_that_goes_on_explains_what_the_disk_took_meanwhile(syncs: int) -> None:
+    """The disk takes some lanes and refuses again: what comes next has the next position in memory, and the platform asks why."""
+    setting, platform = Setting(), Ledger()
+    async with setting.writer() as opened:
+        setting.refuse(errno.ENOSPC, "write", "reserve", "create")
+        waiting = [opened.put([alarm(1), summary(1)], {}, STAMP), opened.put([alarm(2), summary(2)], {}, at(1.0))]
+        for each in await read(opened, ALARMS):
+            platform.enter(each, 0.0)
+        waiting.append(opened.put([alarm(3), summary(3)], {}, at(2.0)))
+        await opened.backlog("one")
+        synced = itertools.count()
+
+        def takes_some(step: str) -> None:
+            if step == "sync" and next(synced) == syncs:
+                setting.refuse(errno.ENOSPC, "write", "reserve", "create")
+
+        setting.refusal = takes_some
+        await opened.tidy(at(60.0))
+        waiting.append(opened.put([alarm(4), summary(4)], {}, at(61.0)))
+        for lane in LANES:
+            for each in await read(opened, lane):
+                platform.enter(each, 0.0)
+        setting.allow()
+        await opened.tidy(at(200.0))
+        await asyncio.gather(*waiting)
+        for lane in LANES:
+            while sent := await read(opened, lane):
+                for each in sent:
+                    platform.enter(each, 0.0)
+    account = platform.account()
+    assert (account.missing, account.lost) == (0, 0), [stream for stream in account.streams if stream.missing]
+    assert {alarm.at for alarm in account.alarms} == {alarm(number).at for number in (1, 2, 3, 4)}
+
+
+async def test_a_platform_that_had_a_later_record_of_an_outage_hears_where_the_earlier_one_went() -> None:
+    """Of four alarms in memory the second and third were acknowledged; the first goes out from the disk, as another position."""
+    setting, platform = Setting(), Ledger()
+    async with setting.writer() as opened:
+        setting.refuse(errno.ENOSPC, "write", "reserve", "create")
+        waiting = opened.put([alarm(number) for number in range(1, 5)], {}, STAMP)
+        sent = await opened.read("one", ALARMS, 10, 2**20)
+        await opened.settle("one", ALARMS, sent[0].epoch, Receipt((2, 3)))
+        for each in sent[1:3]:
+            platform.enter(each, 0.0)
+        setting.allow()
+        for seconds in range(60, 300, 5):  # the link is away
+            await opened.tidy(at(seconds))
+        await waiting
+        while envelopes := await read(opened, ALARMS):
+            for each in envelopes:
+                platform.enter(each, 0.0)
+        await opened.tidy(at(300.0))
+        assert opened.health.sheltered == 0
+    account = platform.account()
+    assert (account.missing, account.lost, account.duplicates) == (0, 0, 0)
+    assert sorted(each.at for each in account.alarms) == [alarm(number).at for number in range(1, 5)]
 
 
 async def test_the_memory_is_bounded_and_says_what_it_lost() -> None:

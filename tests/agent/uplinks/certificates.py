@@ -1,4 +1,7 @@
-"""Certificates for the tests, by OpenSSL's own command."""
+"""Certificates for the tests, by OpenSSL's own command.
+
+They have every extension that RFC 5280 asks for: from Python 3.13 on a certificate without them is refused.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.servers import program
+
+CA_USAGE = "keyUsage=critical,keyCertSign,cRLSign,digitalSignature"
+IDENTIFIERS = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid"
 
 
 def dated(folder: Path, name: str, begins: timedelta, ends: timedelta) -> None:
@@ -29,6 +35,7 @@ def dated(folder: Path, name: str, begins: timedelta, ends: timedelta) -> None:
         .not_valid_before(now + begins)
         .not_valid_after(now + ends)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)  # type: ignore[arg-type]
         .sign(signer, hashes.SHA256())  # type: ignore[arg-type]  # the CA's key is an elliptic curve's
     )
     (folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
@@ -49,10 +56,11 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     for name in ("ca", "stranger"):
-        openssl("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", "2", "-subj", f"/CN={name}")
+        openssl("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", "2", "-subj", f"/CN={name}",
+                "-addext", CA_USAGE)  # fmt: skip
     for name in ("localhost", "gw-1"):
         openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        (folder / "names").write_text(f"subjectAltName=DNS:{name}")
+        (folder / "names").write_text(f"subjectAltName=DNS:{name}\n{IDENTIFIERS}")
         sign = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names", "-days", "2")
         openssl("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *sign)
     day = timedelta(days=1)

@@ -115,9 +115,9 @@ async def receiving(port: int) -> AsyncIterator[Intake]:
 
 async def test_a_broker_that_is_full_says_later_and_takes_everything_once_there_is_room(tmp_path: Path) -> None:
     """mosquitto ends the link of whoever gives it more than its memory_limit holds. Nothing of that is lost."""
-    batch = [alarm(position, text="x" * 2000) for position in range(1, 181)]
+    batch = [alarm(position, text="x" * 18_000) for position in range(1, 181)]
     accepted: set[int] = set()
-    limits = ("allow_anonymous true", "memory_limit 400000", "max_queued_messages 0")
+    limits = ("allow_anonymous true", "memory_limit 3000000", "max_queued_messages 0")
     with running(mosquitto(tmp_path, *limits)) as server:
         async with receiving(server.port):
             pass  # it was there, so the broker queues for it

@@ -197,6 +197,28 @@ async def test_a_request_that_never_comes_to_its_end_is_let_go(tmp_path: Path, m
         writer.close()
 
 
+SIGN_IN = b"POST /api/sign-in HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        SIGN_IN + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        SIGN_IN + b"Content-Encoding: gzip\r\nContent-Length: 12\r\n\r\n\x1f\x8bnot gzip..",
+        b"\x16\x03\x01\x02\x00",
+    ],
+    ids=["two hosts", "two lengths", "not gzip", "TLS"],
+)
+async def test_what_is_no_http_is_a_line_of_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture, request_: bytes) -> None:
+    async with served(tmp_path) as (_, browser):
+        reader, writer = await knock(browser._base_url.port or 0)  # type: ignore[union-attr]
+        writer.write(request_)
+        assert b" 400 " in await reader.readline()
+        writer.close()
+    assert not any(record.exc_info for record in caplog.records)
+
+
 async def test_a_session_of_somebody_elses_making_is_not_taken_over(tmp_path: Path) -> None:
     async with served(tmp_path) as (_, browser):
         async with browser.post("/api/sign-in", json={"secret": SECRET}, cookies={"session": "chosen-by-the-attacker"}) as answer:
@@ -273,7 +295,8 @@ async def test_an_address_in_use_is_one_clear_line(tmp_path: Path) -> None:
 def identity(tmp_path: Path) -> tuple[Path, Path]:
     certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
     words = ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "2", "-subj", "/CN=gw", "-addext",
-             "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]  # fmt: skip
+             "subjectAltName=IP:127.0.0.1", "-addext", "keyUsage=critical,keyCertSign,digitalSignature",
+             "-keyout", str(key), "-out", str(certificate)]  # fmt: skip
     subprocess.run(words, check=True, capture_output=True)
     return certificate, key
 

@@ -36,6 +36,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         ("date,A\n2024-01-01,1\n2024-01-01,2\n", r"line 3: 2024-01-01 is there twice"),
         ("date,A\n2024-01-01,1,2\n", r"line 2 has 3 cells where the header has 2"),
         ("date,A\n2024-01-01,lots\n", r"line 2, machine 'A': expected an amount of 0 or more, got 'lots'"),
+        ("date,A\n2024-01-01,1e30\n", r"machine 'A': expected an amount of 0 or more, got '1e30'; leave the cell empty"),
         ("date,A\n2024-01-01,-5\n", r"machine 'A': expected an amount of 0 or more, got '-5'"),
         ("date,A\n0024-01-01,5\n2024-01-01,5\n", r"look for a year that is written wrong"),
         ("date,A\n2024-01-01,5\n", r"holds 1 days; give a line a day"),
@@ -68,7 +69,7 @@ def test_days_that_are_not_there_are_unknown_in_any_order_and_with_any_separator
     ("form", "sep"),
     [
         ("%Y-%m-%d", ","), ("%Y-%m-%dT%H:%M:%SZ", ","), ("%Y/%m/%d", "\t"), ("%Y%m%d", ","), ("%d.%m.%Y", ";"), ("%d/%m/%Y", ","),
-        ("%m/%d/%Y", ","), ("%d-%b-%y", ","), ("%d-%b-%Y 00:00", ";"),
+        ("%m/%d/%Y", ","), ("%d-%b-%y", ","), ("%d.%m.%y", ";"), ("%m/%d/%y", ","), ("%d-%b-%Y 00:00", ";"),
     ],
 )  # fmt: skip
 def test_dates_are_read_as_people_write_them(form: str, sep: str, tmp_path: Path) -> None:
@@ -102,6 +103,21 @@ def test_the_column_of_dates_is_found_and_commas_may_be_decimal(tmp_path: Path) 
         read(file)
 
 
+def test_a_weekday_that_the_file_does_not_have_is_closed(tmp_path: Path) -> None:
+    lines = write(tmp_path / "demand.csv", amounts(60, 2)).read_text().splitlines()
+    file = tmp_path / "weekdays.csv"
+    for kept, closed in (
+        (lines, ()),
+        ([line for line in lines if line not in lines[6::7]], ("Saturdays",)),
+        (lines[:20], ()),
+        (lines[::7], ()),
+    ):
+        file.write_text("\n".join(kept) + "\n")
+        found = read(file)
+        assert found.closed == closed
+        assert (found.amounts[5::7] == 0.0).all() == bool(closed)
+
+
 def test_what_is_ahead_is_never_looked_at(tmp_path: Path) -> None:
     table = amounts(260, 3)
     other = table.copy()
@@ -128,8 +144,10 @@ def test_measures_by_hand() -> None:
 
 
 def test_sums_leave_out_spans_with_a_day_of_unmet_demand() -> None:
-    table = np.array([[1.0], [2.0], [0.0], [4.0], [5.0], [6.0]])
-    assert np.array_equal(measure.sums(table, 2)[:, 0], [3.0, np.nan, np.nan, 9.0, 11.0], equal_nan=True)
+    table = np.array([[1.0], [2.0], [0.0], [4.0], [5.0], [6.0], [0.0]])
+    for closed, last in ((False, np.nan), (True, 6.0)):
+        demanded = measure.demand(table, 3, np.array([[False] * 3 + [closed] + [False] * 3]))  # three days after day 3 is day 6
+        assert np.array_equal(measure.sums(demanded, 2)[:, 0], [3.0, np.nan, np.nan, 9.0, 11.0, last], equal_nan=True)
 
 
 def test_history_is_beaten_where_the_model_knows_and_history_does_not() -> None:

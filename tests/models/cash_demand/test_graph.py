@@ -18,7 +18,7 @@ from agent.analysis.holidays import Holidays
 from models.cash_demand import network
 from models.cash_demand.columns import NAMES, columns
 from models.cash_demand.factors import factors
-from models.cash_demand.features import FEATURES, HISTORY, HORIZON
+from models.cash_demand.features import FEATURES, HISTORY, HORIZON, closed
 from models.cash_demand.graph import LEVELS, SPAN, SUMS, Head, Learned, daily_rows, sum_rows, whole
 from models.cash_demand.nodes import Nodes
 from models.cash_demand.series import Calendar, Series
@@ -77,6 +77,31 @@ def test_zero_and_missing_days_are_the_same_and_no_demand() -> None:
     with_gaps, with_zeros = (rows(series(each).before(HISTORY), calendar) for each in (table, zeros))
     for one, other in zip(with_gaps, with_zeros, strict=True):
         assert np.array_equal(one, other, equal_nan=True)
+
+
+def test_a_weekday_without_any_payout_for_weeks_is_closed() -> None:
+    """The second machine on the first day ahead and the fourth; the first one paid out once on such days, the third is new."""
+    table = amounts(HISTORY, 3)
+    for machine, weeks in ((0, 26), (1, 26), (2, 3)):
+        table[HISTORY - 7 * weeks :: 7, machine] = table[HISTORY - 7 * weeks + 3 :: 7, machine] = 0.0
+    table[[-7, -4], 0] = 5.0
+    nothing = series(np.zeros((HISTORY, 1))).before(HISTORY)
+    assert not closed(nothing).any()
+    table[: HISTORY - 21, 2] = np.nan
+    given = series(table).before(HISTORY)
+    assert np.flatnonzero(closed(given).any(axis=0)).tolist() == [0, 3]
+    assert closed(given).any(axis=1).tolist() == [False, True, False]
+    learned = Learned(np.zeros(len(NAMES)), random_head(len(FEATURES), (8,), 1), random_head(len(SUMS), (6,), 2))
+    daily, cumulative = whole(learned)(given, Calendar.of(series(table), Holidays()).around(HISTORY))
+    assert np.flatnonzero((daily[1] == 0).all(axis=1)).tolist() == [day for day in range(HORIZON) if day % 7 in (0, 3)]
+    assert (daily[[0, 2]] > 0).all()
+    assert (cumulative[1, 0] == 0).all()
+    assert (cumulative[1, 1:] > 0).all()
+    assert np.isnan(whole(learned)(nothing, Calendar.of(series(table), Holidays()).around(HISTORY))[0]).all()
+    open_days = [[day for day in range(span) if day % 7 not in (0, 3)] for span in (2, 7)]
+    for span, days in zip((2, 7), open_days, strict=True):
+        learned_sum = cumulative[1, span - 1, LEVELS.index(0.5)] / daily[1, days, LEVELS.index(0.5)].sum()
+        assert 0.2 < learned_sum < 5.0  # heads of chance, but on the sum of the open days
 
 
 def test_factors_find_a_holiday_that_all_machines_keep() -> None:

@@ -91,6 +91,15 @@ def test_contributions_of_a_scorecard_sum_to_the_log_odds(tmp_path: Path) -> Non
     assert model.contributions(learned).mean(axis=0) == pytest.approx(np.zeros(3), abs=1e-6)
 
 
+@pytest.mark.parametrize(("tells", "penalty"), [(0.0, kinds.PENALTY), (4.0, max(kinds.PENALTIES))])
+def test_what_tells_much_is_not_shrunk_to_little(tells: float, penalty: float) -> None:
+    chance = np.random.default_rng(3)
+    flags = (chance.random((400, 12)) < 0.5).astype(np.float32)
+    labels = tells * (flags[:, 0] + flags[:, 1] - 1.0) + chance.normal(0, 0.5, 400) > 0
+    assert kinds._penalty(flags, labels, 1) == penalty
+    assert kinds._penalty(flags, np.arange(400) < 4, 1) == kinds.PENALTY, "too few of a kind to choose by"
+
+
 def test_bins_by_hand() -> None:
     encoding = Encoding.of([{"name": "number"}, {"name": "word", "words": ["low", "high"]}])
     learned = np.array([[1, 0], [2, 1], [3, np.nan], [np.nan, 0]], np.float32)
