@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"firmware_sim: {error}", file=sys.stderr)
         return USAGE
     except OSError as error:
-        print(f"firmware_sim: {error}", file=sys.stderr)
+        places = " -> ".join(str(each) for each in (error.filename, error.filename2) if each is not None)
+        print(f"firmware_sim: {places or 'the port'}: {error.strerror or error}", file=sys.stderr)
         return FAILED
     return OK
 

@@ -26,7 +26,7 @@ def ended(name: str, run: Callable[[argparse.Namespace], int], options: argparse
         if error.filename is None:
             _close_output()
         place = "standard output" if error.filename is None else error.filename
-        print(f"{name}: {place}: {error.strerror}; look at the disk, and at who may write there", file=sys.stderr)
+        print(f"{name}: {place}: {error.strerror}; look at the disk, and at who may use it", file=sys.stderr)
         return 1
     except (DataError, HolidayError, AgentError, ModuleNotFoundError) as error:
         print(f"{name}: {error}", file=sys.stderr)
@@ -35,6 +35,24 @@ def ended(name: str, run: Callable[[argparse.Namespace], int], options: argparse
         return EXIT_INTERRUPTED
     else:
         return status
+
+
+def among(low: int, high: int) -> Callable[[str], int]:
+    """What argparse takes as the type of an option."""
+
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from {low} to {high}")
+        return value
+
+    return number
+
+
+SEED = among(0, 10**6)
 
 
 def _close_output() -> None:

@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.filename is None:
             _close_output()
         place = "standard output" if error.filename is None else error.filename
-        print(f"atm-agent: {place}: {error.strerror}; look at the disk, and at who may write there", file=sys.stderr)
+        print(f"atm-agent: {place}: {error.strerror}; look at the disk, and at who may use it", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
         return 130  # 128 + SIGINT, as shells expect

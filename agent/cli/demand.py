@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent.analysis.holidays import HolidayError, Holidays
-from agent.cli.table import MISSING, lines
+from agent.cli import amounts
 from agent.errors import EXIT_OK, AgentError
 
 if TYPE_CHECKING:
@@ -42,44 +42,15 @@ def foretell(model: DemandModel, path: Path, country: str, *, as_json: bool) -> 
     return EXIT_OK
 
 
-def _read(path: Path) -> tuple[list[str], date, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
-    """The machines, the day behind the last one, and [machines, 546] before it; NaN where demand is not known or was not met."""
+def _read(path: Path) -> tuple[tuple[str, ...], date, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
+    """The machines, the day behind the last one, and [machines, 546] before it."""
     from agent.scoring.demand_card import BACK
 
-    found = lines(path)
-    _, header = next(found)
-    if len(header) < 2:
-        raise AgentError(f"{path}:1: expected a column of dates, then one a machine")
-    days = {_date(path, number, line[0]): (number, line) for number, line in found}
-    if not days:
-        raise AgentError(f"{path}:1: has no rows below its header")
-    first = max(days) + timedelta(days=1)
-    history = np.full((len(header) - 1, BACK), np.nan)
-    for day, (number, line) in days.items():
-        if (place := BACK - (first - day).days) >= 0:
-            history[:, place] = [_amount(path, number, name, cell) for name, cell in _cells(path, number, header, line)]
-    return header[1:], first, history
-
-
-def _cells(path: Path, number: int, header: list[str], line: list[str]) -> list[tuple[str, str]]:
-    if len(line) != len(header):
-        raise AgentError(f"{path}:{number}: has {len(line)} cells where the header has {len(header)}")
-    return list(zip(header[1:], line[1:], strict=True))
-
-
-def _date(path: Path, number: int, cell: str) -> date:
-    try:
-        return date.fromisoformat(cell.strip()[:10])
-    except ValueError:
-        raise AgentError(f"{path}:{number}: expected a date such as 2026-03-30 in the first column, got {cell[:40]!r}") from None
-
-
-def _amount(path: Path, number: int, machine: str, cell: str) -> float:
-    text = cell.strip()
-    try:
-        value = float(text) if text.lower() not in MISSING else np.nan
-    except ValueError:
-        value = -1.0
-    if value < 0 or value == np.inf:
-        raise AgentError(f"{path}:{number}: {machine}: expected an amount of 0 or more, got {text[:40]!r}")
-    return value if value > 0 else np.nan
+    found = amounts.read(path)
+    for told, names in (("columns of words are left out", found.words), ("no row is of, so taken as closed", found.closed)):
+        if names:
+            print(f"{path}: {told}: {', '.join(names)}", file=sys.stderr)
+    history = np.full((len(found.machines), BACK), np.nan)
+    last = found.table[-BACK:]
+    history[:, BACK - len(last) :] = last.T
+    return found.machines, found.first + timedelta(days=len(found.table)), history

@@ -122,6 +122,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     """What is there, gateway by gateway. The exit status says whether it is complete."""
+    scheme, _, place = args.into.partition(":")
+    if (
+        scheme == "sqlite" and place and not Path(place.removeprefix("//")).is_file()
+    ):  # opening it would make it, and nothing is missing in nothing
+        raise AgentError(f"verify: {place}: there is no such database; name one that atm-agent receive --into wrote")
     database, ledger = _database(args.into), Ledger()
     try:
         restore(database, ledger)
@@ -130,6 +135,8 @@ def _verify(args: argparse.Namespace) -> int:
         raise AgentError(f"verify: {error.strerror}") from None
     finally:
         database.close()
+    if not account.streams:
+        raise AgentError("verify: the database holds nothing that a gateway sent; there is nothing to prove")
     complete = account.missing == 0
     if args.json:
         told = {"complete": complete, **msgspec.to_builtins(account), "clocks": [each._asdict() for each in trust]}

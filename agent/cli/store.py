@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         raise AgentError(f"{args.path}: an agent has it open; stop that agent first") from error
     except OSError as error:
         place = error.filename or args.path
-        raise AgentError(f"{place}: {error.strerror or error}; look at the disk, and at who may use the file") from error
+        raise AgentError(f"{place}: {error.strerror or error}; look at the disk, and at who may use it") from error
     except ValueError as error:
         raise AgentError(str(error)) from error
 

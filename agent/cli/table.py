@@ -75,7 +75,9 @@ def lines(path: Path) -> Iterator[tuple[int, list[str]]]:
             yield from ((table.line_num, [_cell(cell, mark) for cell in line]) for line in table if line)
     except OSError as error:
         raise AgentError(f"{path}: {error.strerror}; name a CSV file that this user may read") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise AgentError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+    except csv.Error as error:
         raise AgentError(f"{path}: is no CSV file ({error})") from error
 
 

@@ -63,8 +63,13 @@ class Shelf:
         return self._directory / name / copy.file
 
     def names(self) -> list[str]:
-        """Models of which something was installed."""
-        return sorted(each.parent.name for each in self._directory.glob(f"*/{INDEX}"))
+        """Models of which something was installed. Raises ModelRefused when that cannot be read."""
+        try:
+            return sorted(each.name for each in self._directory.iterdir() if each.is_dir() and _is_there(each / INDEX))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise ModelRefused(f"{self._directory}: {error.strerror}; this user must be able to read there") from error
 
     def stamp(self, name: str) -> tuple[int, int]:
         """Changes whenever the shelf's row of a model does; zeros while there is none."""

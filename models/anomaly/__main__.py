@@ -18,7 +18,7 @@ from models.anomaly.evaluate import THRESHOLD, Result, evaluate, mean, open_grap
 from models.anomaly.export import export, read_pace
 from models.anomaly.plot import plot, plot_choice
 from models.anomaly.series import Series, read, read_windows
-from models.command import ended
+from models.command import SEED, among, ended
 from models.data import DataError, check_outputs, whole
 
 PICTURES = ("draw VUS-PR of every pace", "draw each file with its scores")
@@ -48,28 +48,22 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", nargs="+", type=Path, metavar="FILE", default=[], help="without it: the pace that is in use")
     train.add_argument("--report", nargs="+", type=Path, metavar="FILE", default=[], help="measured, and no part of the choice")
     train.add_argument("--out", type=Path, default=SHIPPED, metavar="FILE", help="the .onnx; its card.md goes beside it")
-    train.add_argument("--seed", type=int, default=1, help="of the simulated machine in the card's golden rows")
+    train.add_argument("--seed", type=SEED, default=1, help="of the simulated machine in the card's golden rows")
     train.set_defaults(run=_train)
     judge = commands.add_parser("evaluate", help="learn on the first rows of each file, score the others, measure")
     judge.add_argument("--data", nargs="+", type=Path, metavar="FILE", default=[], help="CSV: a header, then a row a moment")
-    judge.add_argument("--worlds", type=_count, default=0, metavar="N", help="N simulated machines instead of files")
+    judge.add_argument("--worlds", type=among(0, 10**9), default=0, metavar="N", help="N simulated machines instead of files")
     judge.add_argument("--model", type=Path, default=SHIPPED, metavar="FILE", help="default: the one that ships")
     judge.add_argument("--out", type=Path, metavar="FILE", help="write every row's score as CSV")
-    judge.add_argument("--seed", type=int, default=0, help="the first simulated machine")
+    judge.add_argument("--seed", type=SEED, default=0, help="the first simulated machine")
     judge.set_defaults(run=_evaluate)
     for each, command in enumerate((train, judge)):
         command.add_argument("--label", metavar="COLUMN", help="of the labels; else label, is_anomaly or anomaly")
-        command.add_argument("--train-rows", type=_count, metavar="N", help="else from the name (tr_N), else a quarter")
+        command.add_argument("--train-rows", type=among(0, 10**9), metavar="N", help="else from the name (tr_N), else a quarter")
         command.add_argument("--windows", type=Path, metavar="JSON", help="NAB's labels, for files without a column of labels")
         command.add_argument("--json", action="store_true", help="one JSON object instead of tables")
         command.add_argument("--plot", type=Path, metavar="FILE.png", help=PICTURES[each])
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, 0 or more")
-    return int(text)
 
 
 def _series(options: argparse.Namespace, paths: Sequence[Path], *, unlabelled: bool = False) -> list[Series]:

@@ -16,11 +16,12 @@ from models.attack_risk.evaluate import Outcome
 from models.attack_risk.evidence import CLASSES
 from models.attack_risk.train import Extent
 from models.attack_risk.worlds import ALIKE, Group, Plot
-from models.command import ended
+from models.command import SEED, among, ended
 from models.data import check_outputs, write
 from models.kept import Kept
 
 T = TypeVar("T")
+COUNT = among(0, 10**6)
 OFTEN = "where_rare_things_happen_often"
 TRAIN = Extent(attacks=72, troubles=69, often=12, lives=4)
 REPORT = Extent(attacks=60, troubles=46, often=24, lives=13)  # the latter stand for 59 and for 3 machine-months
@@ -42,26 +43,20 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     training = actions.add_parser("train", help="watch worlds, fit, choose the threshold, export")
     training.set_defaults(run=_train)
     training.add_argument("--out", type=Path, default=train.HERE, metavar="DIR", help="where the .onnx and its card go")
-    training.add_argument("--seed", type=int, default=1, help="of what is drawn from the rows (default: %(default)s)")
+    training.add_argument("--seed", type=SEED, default=1, help="of what is drawn from the rows (default: %(default)s)")
     evaluation = actions.add_parser("evaluate", help="measure an exported model on worlds that training never met")
     evaluation.set_defaults(run=_evaluate)
     evaluation.add_argument("--model", type=Path, default=train.HERE / "attack_risk.onnx", metavar="FILE")
-    evaluation.add_argument("--first", type=_count, default=0, metavar="N", help="number of the first world of each kind")
+    evaluation.add_argument("--first", type=COUNT, default=0, metavar="N", help="number of the first world of each kind")
     evaluation.add_argument("--out", type=Path, metavar="FILE", help="write the measures as JSON")
     for each, extent in ((training, TRAIN), (evaluation, REPORT)):
         for name, what in KINDS.items():
             default = getattr(extent, name)
-            each.add_argument(f"--{name}", type=_count, default=default, metavar="N", help=f"{what} (default: {default})")
-        each.add_argument("--jobs", type=_count, default=1, metavar="N", help="processes")
+            each.add_argument(f"--{name}", type=COUNT, default=default, metavar="N", help=f"{what} (default: {default})")
+        each.add_argument("--jobs", type=among(1, 64), default=1, metavar="N", help="processes")
         each.add_argument("--json", action="store_true", help="one JSON object instead of tables")
         each.add_argument("--plot", type=Path, metavar="FILE.png", help="draw how soon attacks are found")
     return parser.parse_args(arguments)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, 0 or more")
-    return int(text)
 
 
 def _extent(args: argparse.Namespace) -> Extent:
@@ -76,8 +71,8 @@ def _train(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    check_outputs(None, args.plot)
-    args.out.mkdir(parents=True, exist_ok=True)  # an hour later would be late to say that it cannot be
+    check_outputs(args.out / "attack_risk.onnx", args.plot)  # an hour later would be late to say that it cannot be
+    args.out.mkdir(parents=True, exist_ok=True)
     other, told, studied = train.choosing(extent), train.reporting(extent), train.kept()
     learned = replace(extent, lives=0).plots(Group.TRAIN)
     worlds = _all("worlds to learn from", studied, train.study, learned, args.jobs)

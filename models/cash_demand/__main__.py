@@ -19,7 +19,7 @@ from models.cash_demand.features import HORIZON
 from models.cash_demand.learn import LEAST_DAYS, Effort, learn, too_little
 from models.cash_demand.measure import SPANS
 from models.cash_demand.series import Calendar, Series, read
-from models.command import ended
+from models.command import SEED, among, ended
 from models.data import DataError, check_outputs, write
 
 LEAST_BACK = 28  # days before the first one ahead
@@ -46,32 +46,17 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     judging.add_argument("--out", type=Path, metavar="FILE", help="write the measures as JSON")
     for each, count in ((training, 3), (judging, 1)):
         each.add_argument("--data", type=Path, required=True, metavar="FILE", help="CSV: a column of dates, then one a machine")
-        each.add_argument("--horizon", type=_number(1, HORIZON), default=HORIZON, metavar="DAYS", help=f"1 to {HORIZON}")
-        each.add_argument("--origins", type=_number(0, 99), default=count, metavar="N", help="forecasts (default: %(default)s)")
-        each.add_argument("--apart", type=_number(1, 999), default=28, metavar="DAYS", help="between them (default: %(default)s)")
+        each.add_argument("--horizon", type=among(1, HORIZON), default=HORIZON, metavar="DAYS", help=f"1 to {HORIZON}")
+        each.add_argument("--origins", type=among(0, 99), default=count, metavar="N", help="forecasts (default: %(default)s)")
+        each.add_argument("--apart", type=among(1, 999), default=28, metavar="DAYS", help="between them (default: %(default)s)")
         each.add_argument("--country", default="", metavar="CODE", help=f"whose holidays: {', '.join(COUNTRIES)}")
         each.add_argument("--holidays", type=Path, metavar="FILE", help="more of them, a date a line")
-        each.add_argument(
-            "--calendar-shift", type=_number(-400, 400), default=0, metavar="DAYS", help="real date less the file's"
-        )
-        each.add_argument("--networks", type=_number(1, 8), default=Effort().networks, metavar="N", help="that are averaged")
-        each.add_argument("--seed", type=_number(0, 10**6), default=1)
+        each.add_argument("--calendar-shift", type=among(-400, 400), default=0, metavar="DAYS", help="real date less the file's")
+        each.add_argument("--networks", type=among(1, 8), default=Effort().networks, metavar="N", help="that are averaged")
+        each.add_argument("--seed", type=SEED, default=1)
         each.add_argument("--json", action="store_true", help="one JSON object instead of tables")
         each.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the latest origin")
     return parser.parse_args(arguments)
-
-
-def _number(low: int, high: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = low - 1
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from {low} to {high}")
-        return value
-
-    return number
 
 
 def _open(options: argparse.Namespace) -> tuple[Series, Calendar, Holidays]:

@@ -25,17 +25,20 @@ def forecasts(series: Series, judged: Judged, path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    layout: Any = [[panel, panel] for panel in PANELS] + [["levels", "ahead"]]
-    figure, grid = pyplot.subplot_mosaic(layout, figsize=(11, 11), layout="constrained")
     actual = series.amounts[judged.origin : judged.origin + judged.horizon].T
-    known = np.isfinite(actual) & np.isfinite(judged.quantiles[..., MIDDLE])
-    order = np.argsort(np.where(known, actual, 0.0).sum(axis=1))
-    for panel, machine in zip(PANELS, order[np.linspace(0, len(order) - 1, len(PANELS)).astype(int)], strict=True):
-        _machine(grid[panel], series, judged, int(machine))
-    grid[PANELS[0]].legend(loc="upper left", ncols=3)
-    held = [float(np.mean(actual[known] <= judged.quantiles[known][:, at])) for at in range(len(LEVELS))]
+    known = np.isfinite(actual) & (judged.quantiles[..., -1] > 0)  # NaN is not; nor is a day on which a machine is closed
+    order = [machine for machine in np.argsort(np.where(known, actual, 0.0).sum(axis=1)) if known[machine].any()]
+    panels = PANELS[: len(order)]
+    layout: Any = [[panel, panel] for panel in panels] + [["levels", "ahead"]]
+    figure, grid = pyplot.subplot_mosaic(layout, figsize=(11, 2.75 * len(layout)), layout="constrained")
+    for panel, place in zip(panels, np.linspace(0, len(order) - 1, len(panels)).astype(int), strict=True):
+        _machine(grid[panel], series, judged, int(order[place]))
+    if panels:
+        grid[panels[0]].legend(loc="upper left", ncols=3)
     grid["levels"].plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
-    grid["levels"].plot(LEVELS, held, marker="o", markersize=3)
+    if panels:
+        held = [float(np.mean(actual[known] <= judged.quantiles[known][:, at])) for at in range(len(LEVELS))]
+        grid["levels"].plot(LEVELS, held, marker="o", markersize=3)
     grid["levels"].set(xlabel="quantile", ylabel="share of days not above", title="calibration")
     grid["ahead"].plot(by_day(actual.T, judged.quantiles), marker=".", linewidth=0.8)
     grid["ahead"].set(xlabel="days ahead", ylabel="SMAPE", title="error over all machines", ylim=(0, None))

@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 import onnx
 
 from models import card
-from models.command import ended
+from models.command import SEED, among, ended
 from models.data import DataError, check_outputs, write
 from models.fault import milling, train
 from models.fault.learn import LEAST_LIVES, forget, judge, learn, lives
 from models.fault.worlds import FEATURES, Group, Lived
 
 Item = TypeVar("Item")
+COUNT = among(1, 10_000)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,24 +40,18 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     judging.add_argument("--out", type=Path, metavar="FILE", help="write the measures as JSON")
     for each in (training, judging):
         each.add_argument("--data", type=Path, metavar="FILE.csv", help="ai4i2020.csv instead of simulated machines")
-        each.add_argument("--repeats", type=_count, default=3, metavar="N", help="with --data: five-fold cross-validations")
-        each.add_argument("--lives", type=_count, default=56, metavar="N", help="machines to learn from (default: %(default)s)")
-        each.add_argument("--report", type=_count, default=32, metavar="N", help="machines to judge on (default: %(default)s)")
-        each.add_argument("--jobs", type=_count, default=1, metavar="N", help="processes that simulate")
-        each.add_argument("--seed", type=int, default=1)
+        each.add_argument("--repeats", type=COUNT, default=3, metavar="N", help="with --data: five-fold cross-validations")
+        each.add_argument("--lives", type=COUNT, default=56, metavar="N", help="machines to learn from (default: %(default)s)")
+        each.add_argument("--report", type=COUNT, default=32, metavar="N", help="machines to judge on (default: %(default)s)")
+        each.add_argument("--jobs", type=among(1, 64), default=1, metavar="N", help="processes that simulate")
+        each.add_argument("--seed", type=SEED, default=1)
         each.add_argument("--json", action="store_true", help="one JSON object instead of tables")
         each.add_argument("--plot", type=Path, metavar="FILE.png", help="ROC and calibration")
     return parser.parse_args(arguments)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 to 10000")
-    return int(text)
-
-
 def _train(options: argparse.Namespace) -> int:
-    check_outputs(None, options.plot)
+    check_outputs((options.out or train.HERE) / train.SHIPPED.name, options.plot)
     if options.data is not None:
         if options.out is None:
             raise DataError("--data: name a folder with --out; the model that ships comes from simulated machines")

@@ -73,7 +73,9 @@ def read(path: Path) -> Milling:
             if missing:
                 raise DataError(f"{path}: has no column {missing[0]!r}; give ai4i2020.csv as UCI 601 has it")
             lines = [(table.line_num, row) for row in table]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+    except (OSError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"{path}: {reason}; give ai4i2020.csv as UCI 601 has it") from error
     rows = np.array([_row(path, line, row) for line, row in lines], np.float32).reshape(len(lines), len(NAMES))

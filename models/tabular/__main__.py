@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import card
-from models.command import ended
+from models.command import SEED, among, ended
 from models.data import DataError, check_outputs, whole
 from models.tabular import export, measure
 from models.tabular.encode import check_leaks, usable
@@ -52,8 +52,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         each.add_argument("--positive", default="1", metavar="VALUE", help="of the label (default: 1)")
         each.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="leave it out; may be repeated")
         each.add_argument("--keep", action="append", default=[], metavar="COLUMN", help="use it whatever it looks like")
-        each.add_argument("--repeats", type=_count, default=3, metavar="N", help=f"of the {FOLDS}-fold cross-validation")
-        each.add_argument("--seed", type=int, default=1)
+        each.add_argument("--repeats", type=among(1, 100), default=3, metavar="N", help=f"of the {FOLDS}-fold cross-validation")
+        each.add_argument("--seed", type=SEED, default=1)
         each.add_argument("--json", action="store_true", help="one JSON object instead of tables")
         each.add_argument("--plot", type=Path, metavar="FILE.png", help="calibration and ROC")
     training.add_argument("--model", choices=tuple(KINDS), default="logistic", help="default: %(default)s")
@@ -77,15 +77,11 @@ def _share(text: str) -> float:
     return value
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 to 100")
-    return int(text)
-
-
 def _prepare(options: argparse.Namespace) -> tuple[Labelled, list[str]]:
     """The rows with their labels and only useful columns, and what there is to say of them."""
     labelled = label(read(options.data), options.label, options.positive)
+    for name in options.keep:
+        labelled.table.column(name)  # or what was meant is left out in silence
     table, notes = usable(labelled.table.without(options.drop), labelled.labels, options.keep)
     check_leaks(table, labelled.labels, options.keep)
     return Labelled(table, labelled.labels, labelled.notes), [*labelled.notes, *notes]

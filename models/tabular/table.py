@@ -116,6 +116,10 @@ def label(table: Table, name: str, positive: str, least: bool = True) -> Labelle
     cells = table.column(name)
     known = np.array([is_known(cell) for cell in cells], bool)
     values = Counter(cell for cell, some in zip(cells, known, strict=True) if some)
+    if len(values) > max(20, len(table) // 10):
+        raise DataError(
+            f"{table.path}: column {name!r} has {len(values)} values, so it is no label of two kinds; name another one"
+        )
     wanted = _same(positive, values)
     if wanted is None:
         shown = ", ".join(repr(value[:SHOWN]) for value, _ in values.most_common(8)) or "nothing"
@@ -125,10 +129,6 @@ def label(table: Table, name: str, positive: str, least: bool = True) -> Labelle
         notes.append(f"{int((~known).sum())} rows have no label and are left out")
     if len(values) > 2:
         notes.append(f"column {name!r} has {len(values)} values; {positive!r} is told from all the others")
-    if len(values) > max(20, len(table) // 10):
-        raise DataError(
-            f"{table.path}: column {name!r} has {len(values)} values, so it is no label of two kinds; name another one"
-        )
     rest = table.without([name]).take(np.flatnonzero(known))
     labels = np.array([cell == wanted for cell, some in zip(cells, known, strict=True) if some], bool)
     if least:

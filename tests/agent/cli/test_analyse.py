@@ -298,6 +298,8 @@ def test_the_check_case_from_a_table(capsys: pytest.CaptureFixture[str], tmp_pat
     assert f"{loss['tails'][1]['expected_shortfall']:.3f}" == "6.521"
     assert main(["analyse", *words]) == 0
     assert "Loss of 5 machines by the events given" in capsys.readouterr().out
+    table.write_text(table.read_text().replace(",", ";").replace(".", ","), encoding="utf-8-sig")
+    assert fleet_of(capsys, *words)["fleet"]["losses"] == [loss]
 
 
 @pytest.mark.parametrize(

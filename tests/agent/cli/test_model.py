@@ -82,7 +82,7 @@ def test_score_takes_columns_in_any_order_and_blanks(file: Path, capsys: pytest.
         ('"mean(motion.rms_ms2,60s)","share(auxiliaries.cabinetDoor=open|tampered,60s)"\n', r"\(1 of 3 are lacking\)"),
         (",".join(f'"{each}"' for each in graphs.FEATURES) + "\n1,2,much\n", r"rows.csv:2: delta.*expected a number, got 'much'"),
         (None, "No such file"),
-        (b"\xff\xfe", "is no CSV file"),
+        (b"\xff\xfe", "byte 0 is not UTF-8; save the file as UTF-8"),
     ],
 )
 def test_score_says_what_is_wrong_with_the_rows(file: Path, text: str | bytes | None, reason: str) -> None:
@@ -154,15 +154,21 @@ def test_score_foretells_demand(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert told[0]["first"] == "2026-03-02"
     assert 600 < told[6]["quantiles"]["0.5"] < 1500
     for text, reason in (
-        ("day,ATM-1\nMonday,5\n", r"demand.csv:2: expected a date such as 2026-03-30 in the first column, got 'Monday'"),
-        ("day,ATM-1\n2026-01-01,-5\n", r"demand.csv:2: ATM-1: expected an amount of 0 or more, got '-5'"),
-        ("day,ATM-1\n2026-01-01,5,6\n", r"demand.csv:2: has 3 cells where the header has 2"),
-        ("day,ATM-1\n", "has no rows"),
-        ("day\n", "expected a column of dates"),
+        ("day,ATM-1\nMonday,5\n", r"demand.csv: line 2: expected a date such as 1998-03-22 in the first column, got 'Monday'"),
+        ("day,ATM-1\n2026-01-01,-5\n", r"demand.csv: line 2, machine 'ATM-1': expected an amount of 0 or more, got '-5'"),
+        ("day,ATM-1\n2026-01-01,5,6\n", r"demand.csv: line 2 has 3 cells where the header has 2"),
+        ("day,ATM-1\n", "holds 0 days; give a line a day below the header"),
+        ("day\n", "must name a column of dates"),
     ):
         table.write_text(text)
         with pytest.raises(AgentError, match=reason):
             foretell(opened(), table, "", as_json=False)
+    german = [f"{date(2026, 1, 1) + timedelta(days=day):%d.%m.%Y};{0 if day % 7 == 4 else '100,5'}" for day in range(60)]
+    table.write_text("\n".join(["Tag;ATM-1", *german]) + "\n")  # the day behind the last is one of those with 0: closed
+    assert run("score", demand, table, "--json") == EXIT_OK
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (told[0]["first"], told[0]["quantiles"]["0.99"]) == ("2026-03-02", 0.0)
+    assert 500 < told[6]["quantiles"]["0.5"] < 800  # a month begins
     with pytest.raises(AgentError, match="--country"):
         foretell(opened(), series(tmp_path / "x.csv", 2, "a", "b"), "XX", as_json=False)
 

@@ -118,6 +118,16 @@ def test_losses_gaps_and_clocks(database: Database) -> None:
     assert (clock.gateway, clock.received, clock.unsynced) == ("gw-1", 5, 1)
 
 
+def test_nothing_is_no_proof(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = f"sqlite:{tmp_path / 'mistyped.db'}"
+    assert main(["receive", "verify", where]) == EXIT_FAILED
+    assert "mistyped.db: there is no such database" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    open_database(where).close()
+    assert main(["receive", "verify", where]) == EXIT_FAILED
+    assert "holds nothing that a gateway sent" in capsys.readouterr().err
+
+
 def test_verify_proves_completeness_by_its_exit_status(
     where: str, database: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,7 +151,7 @@ def test_verify_proves_completeness_by_its_exit_status(
     [
         ("mysql://x", "no database that this program knows; expected sqlite:FILE or postgresql"),
         ("sqlite:", "no database"),
-        ("sqlite:/nowhere/x.db", "unable to open"),
+        ("sqlite:/nowhere/x.db", "there is no such database"),
         ("postgresql://atm:geheim@127.0.0.1:1/x", "is it there, and may this user write to it"),
     ],
 )

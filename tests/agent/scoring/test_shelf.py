@@ -187,6 +187,15 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
         Shelf(tmp_path / "file").install(NAME, "1", tmp_path / "x.onnx", b"x")
 
 
+def test_a_shelf_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    assert Shelf(tmp_path / "none").names() == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelRefused, match="this user must be able to read there"):
+        Shelf(tmp_path / "file").names()
+    put(Shelf(tmp_path), tmp_path, 1)
+    assert Shelf(tmp_path).names() == [NAME]
+
+
 def test_the_shelf_of_an_agent_lies_beside_its_store() -> None:
     assert shelf_of(Path("/var/lib/atm-agent/store")) == Path("/var/lib/atm-agent/store-models")
 

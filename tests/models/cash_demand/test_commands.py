@@ -230,7 +230,8 @@ def test_few_machines_are_forecast_by_the_model_that_ships(tmp_path: Path, capsy
     table[:, 1] = np.nan
     table[:, 2] = 0.0
     table[244:, 3] = 5.0
-    assert main(["evaluate", "--data", str(write(tmp_path / "demand.csv", table)), "--json"]) == 0
+    words = ["evaluate", "--data", str(write(tmp_path / "demand.csv", table)), "--json", "--plot", str(tmp_path / "two.png")]
+    assert main(words) == 0
     out, err = capsys.readouterr()
     assert "known days of machines to learn from, fewer than" in err
     found = json.loads(out)
@@ -246,5 +247,5 @@ def test_what_never_changes_or_is_never_known_is_no_accident(tmp_path: Path, cap
     words = ["evaluate", "--data", str(write(tmp_path / "demand.csv", np.zeros((230, 2)))), "--own", "--json"]
     assert main(words) == 1
     assert "0 known days to learn from" in capsys.readouterr().err
-    assert main([*words[:-2], "--json"]) == 0
+    assert main([*words[:-2], "--json", "--plot", str(tmp_path / "nothing.png")]) == 0
     assert json.loads(capsys.readouterr().out)["smape"] is None

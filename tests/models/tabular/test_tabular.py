@@ -160,7 +160,7 @@ def damaged(what: str) -> str:
         ("nameless", [], "column 2 has no name"),
         ("", ["--label", "default"], "has no column 'default'; did you mean 'defaults'?"),
         ("", ["--positive", "yes"], "column 'defaults' never says 'yes', only"),
-        ("", ["--label", "income"], "never says '1'"),
+        ("", ["--label", "income"], "has 119 values, so it is no label of two kinds"),
         ("", ["--drop", "debts"], "has no column 'debts'; did you mean 'debt'?"),
     ],
 )
@@ -225,3 +225,5 @@ def test_leaks_pass_when_they_are_kept(tmp_path: Path, capsys: pytest.CaptureFix
     words = ["evaluate", "--data", str(file), *TRAIN, "--keep", "paid"]
     assert said(words, capsys)["cross_validation"]["auc"]["mean"] > 0.99
     assert said([*words[:-2], "--drop", "paid"], capsys)["cross_validation"]["auc"]["mean"] < 0.9
+    assert main([*words, "--keep", "payed"]) == 1
+    assert "has no column 'payed'; did you mean 'paid'?" in capsys.readouterr().err
