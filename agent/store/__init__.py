@@ -96,6 +96,9 @@ class Store(Protocol):
     def settle_sent(self, uplink: str, lane: str, receipt: Receipt) -> None:
         """`settle`, of records that were sent under another identity; a Loss tells the platform why it never sees these."""
 
+    def tell_refused(self, lane: str, positions: Sequence[int]) -> None:
+        """Let a Loss name what some platform refused, so that it can account for it; not a Loss that it refused."""
+
     def backlog(self, uplink: str) -> dict[str, int]:
         """How many positions wait in each lane."""
 

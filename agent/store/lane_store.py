@@ -37,6 +37,8 @@ UNREADABLE = "unreadable"
 MISSING = "missing"
 FORGOTTEN = "damagedEnd"  # the disk came back without what it had taken
 
+LOSS = b'"body":{"kind":"loss",'  # in a record: the tag of a body comes first
+
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(Envelope).decode
 
@@ -181,6 +183,12 @@ class LaneStore:
     def settle_sent(self, uplink: str, lane: str, receipt: Receipt) -> None:
         self.settle(uplink, lane, receipt)
         self.losses.sent_before(lane, (*receipt.accepted, *receipt.rejected))
+
+    def tell_refused(self, lane: str, positions: Sequence[int]) -> None:
+        if positions:
+            wanted = set(positions)
+            found = read(self._lanes[lane], min(wanted), max(wanted) + 1, len(wanted), 2**31, _Others(wanted))
+            self.losses.refused(lane, [position for position, record in found if LOSS not in record])
 
     def _bury(self, lane: str, positions: Sequence[int], why: str) -> None:
         wanted = set(positions)

@@ -88,6 +88,10 @@ class LateStore:
         if self._known:
             self._known.settle_sent(uplink, lane, receipt)
 
+    def tell_refused(self, lane: str, positions: Sequence[int]) -> None:
+        if self._known:
+            self._known.tell_refused(lane, positions)
+
     def _check_rejected(self, receipt: Receipt) -> None:
         if self._before is not None and receipt.rejected:
             raise OSError(errno.EIO, "the disk cannot take what was rejected")

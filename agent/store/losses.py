@@ -20,7 +20,8 @@ from agent.store.notes import Notes
 REMEMBERED = 200  # told losses that stay in the ledger, so that the same gap is not told twice
 WAITING = 200  # untold ones that are kept apart; beyond that those of one lane are told as one
 TABLE = "losses"
-NEVER_STORED = {"full", "stalled", "newEpoch", "sentFromMemory", "moved"}
+TURNED_DOWN = "refused"  # by a platform
+NEVER_STORED = {"full", "stalled", "newEpoch", "sentFromMemory", "moved", TURNED_DOWN}
 """Losses of what had no place in the lane: no record of another loss is gone with it."""
 
 
@@ -71,6 +72,12 @@ class Losses:
         """Note that the epoch's positions up to `last` were never given: it began behind those of another one."""
         if last >= 1:
             self._add(lane, 1, last, "newEpoch", 0)
+
+    def refused(self, lane: str, positions: Iterable[int]) -> None:
+        """Note what some platform refused, or is not sent for what it holds: its place among the positions stays empty."""
+        for first, last in runs(positions):
+            for begin, end in list(self.unexplained(lane, first, last)):
+                self._add(lane, begin, end, TURNED_DOWN, end - begin + 1)
 
     def sent_before(self, lane: str, positions: Iterable[int]) -> None:
         """Note that some uplink delivered the records at these positions under the identity that they had in memory."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from agent.records import Body, Envelope, Loss, Receipt, Stamp
 from agent.store import LANES, Store
 from agent.store.lane_store import LaneStore
+from agent.store.losses import TURNED_DOWN
 
 ALL = 2**62
 OUTAGES = 100  # epochs that are remembered: a receipt may come late, but not so late
@@ -59,6 +60,7 @@ class Shelter:
             return None
         if self._store is not None and self._store.epoch == epoch:
             self._store.settle(uplink, lane, receipt)
+            self._store.tell_refused(lane, receipt.rejected)
         return Receipt(self._on_disk(epoch, lane, receipt.accepted), self._on_disk(epoch, lane, receipt.rejected), receipt.why)
 
     def _on_disk(self, epoch: str, lane: str, positions: Iterable[int]) -> tuple[int, ...]:
@@ -86,7 +88,7 @@ class Shelter:
             while self._move_some(store, lane, disk):
                 asked |= lane in self._sent
         for key, loss in store.losses.waiting():
-            if loss.count:
+            if not _explains(loss):
                 disk.lose(loss.lane, loss.count, loss.why)
                 store.losses.told([key])
         if not self._explained and (asked or self._waits(store)):
@@ -134,5 +136,9 @@ class Shelter:
 
 
 def _only_explains(envelope: Envelope) -> bool:
-    """Whether a record is a Loss of no records: it says something of its own epoch, which the disk has no place for."""
-    return isinstance(envelope.body, Loss) and not envelope.body.count
+    return isinstance(envelope.body, Loss) and _explains(envelope.body)
+
+
+def _explains(loss: Loss) -> bool:
+    """Whether it says where positions of its own epoch have gone; of what is lost the disk tells under its own."""
+    return not loss.count or loss.why == TURNED_DOWN

@@ -218,6 +218,7 @@ class Writer:
                 return
             if on_disk is None:
                 self._disk.settle(uplink, lane, receipt)
+                self._disk.tell_refused(lane, receipt.rejected)
             else:
                 self._disk.settle_sent(uplink, lane, on_disk)
 

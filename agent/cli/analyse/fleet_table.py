@@ -52,7 +52,7 @@ def _machines(reports: Sequence[Report], currency: str) -> Table:
             hours(each.observed),
             "?" if percent is None else f"{percent:.2f} %",
             str(len(security(each.episodes))),
-            amount(own.exposure, currency),
+            amount(each.money.last, currency),
             f"{own.days:.1f} d",
             "?" if own.risk is None else f"{100 * own.risk.probability_of_cash_out:.1f} %",
             "?" if own.risk is None else amount(own.risk.expected_unmet, currency),

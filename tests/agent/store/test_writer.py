@@ -408,6 +408,36 @@ async def test_a_platform_that_had_a_later_record_of_an_outage_hears_where_the_e
     assert sorted(each.at for each in account.alarms) == [alarm(number).at for number in range(1, 5)]
 
 
+@pytest.mark.parametrize("refusing", [True, False], ids=["in memory", "on disk"])
+async def test_what_a_platform_refuses_is_told_to_it_once_and_a_refused_loss_never(refusing: bool) -> None:
+    """A broker that takes no packet so large never sees the record: its platform would look for it for ever."""
+    setting, platform = Setting(), Ledger()
+    async with setting.writer() as opened:
+        if refusing:
+            setting.refuse(errno.ENOSPC, "write", "reserve", "create")
+        waiting = opened.put([alarm(1), *(summary(number) for number in range(1, 6))], {}, STAMP)
+        for lane in (ALARMS, SUMMARIES):
+            sent = await opened.read("one", lane, 10, 2**20)
+            refused = tuple(each.position for each in sent if each.position in (2, 3))
+            taken = [each for each in sent if each.position not in refused]
+            for each in taken:
+                platform.enter(each, 0.0)
+            receipt = Receipt(tuple(each.position for each in taken), refused, "3000 bytes; the broker takes 2000 at most")
+            await opened.settle("one", lane, sent[0].epoch, receipt)
+        await opened.tidy(at(5.0))
+        (told,) = await opened.read("one", ALARMS, 10, 2**20)
+        assert told.body == Loss(SUMMARIES, 2, 3, 2, "refused")
+        platform.enter(told, 0.0)
+        account = platform.account()
+        assert (account.missing, account.lost) == (0, 2)
+        await opened.settle("one", ALARMS, told.epoch, Receipt((), (told.position,), "no"))
+        await opened.tidy(at(10.0))
+        assert await opened.read("one", ALARMS, 10, 2**20) == []
+        setting.allow()
+        await opened.tidy(at(60.0))
+        await waiting
+
+
 async def test_the_memory_is_bounded_and_says_what_it_lost() -> None:
     setting = Setting()
     async with setting.writer() as opened:
