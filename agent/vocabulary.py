@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from functools import lru_cache
 
 from msgspec import Struct
@@ -296,8 +297,6 @@ def point(name: str) -> Point | None:
 
 def nearest(name: str) -> str | None:
     """The known point that `name` was probably meant to be."""
-    from difflib import get_close_matches  # noqa: PLC0415  nobody is mistaken in an agent that runs
-
     found = get_close_matches(name, _POINTS, n=1, cutoff=0.6)
     return found[0] if found else None
 

@@ -11,6 +11,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -313,8 +314,6 @@ def _kind(node: yaml.Node) -> str:
 
 def meant(word: str, known: Sequence[str]) -> str:
     """The end of a complaint about a word that is not known: the one that it was probably meant to be."""
-    from difflib import get_close_matches  # noqa: PLC0415  a file without mistakes never needs it
-
     close = get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]}?" if close else ""
 

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import serial
 import serial.rs485
+import serial.tools.list_ports  # now: a port may be gone because the disk that this would be read from is
 
 from agent.errors import LineLost
 from agent.sources.ports import LineSettings, PortName, device_of, parse, why_closed, why_unreachable

@@ -20,6 +20,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
@@ -183,8 +184,6 @@ def _inner(error: Exception) -> str:
 
 def _others(path: str) -> str:
     """Ports that are there, those first whose names are most like the one that is not."""
-    from difflib import SequenceMatcher  # noqa: PLC0415  a port that is there never needs it
-
     found: dict[str, None] = dict.fromkeys(str(link) for link in _entries(BY_ID))
     found.update(dict.fromkeys(str(port.device) for port in comports()))
     wanted = Path(path).name
@@ -200,7 +199,7 @@ def _others(path: str) -> str:
 
 def comports() -> list[Any]:
     """Every serial port of this computer, as pyserial finds them."""
-    from serial.tools.list_ports import comports as found  # noqa: PLC0415  a port that is named by its path never needs them
+    from serial.tools.list_ports import comports as found  # noqa: PLC0415  whoever opens ports has loaded it (opening.py)
 
     return list(found())
 

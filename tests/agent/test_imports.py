@@ -23,7 +23,7 @@ print(*sorted(sys.modules))
 """
 NEVER = {
     "agent.analysis.holidays", "agent.backup", "agent.control.desk", "agent.receive", "agent.scoring", "agent.sources.board",
-    "agent.sources.simulated_pins", "agent.uplinks.failover", "agent.web.server", "aiohttp", "cryptography", "difflib",
+    "agent.sources.simulated_pins", "agent.uplinks.failover", "agent.web.server", "aiohttp", "cryptography",
     "gpiozero", "numpy", "onnxruntime", "pymodbus", "pynmeagps", "serial", "zoneinfo",
 }  # fmt: skip
 PAHO, AIOCOAP = {"paho.mqtt.client", "agent.uplinks.mqtt"}, {"aiocoap", "agent.uplinks.coap"}
