@@ -63,10 +63,11 @@ def test_a_machine_is_learned_over_a_kill_scored_and_commissioned_again(site: Si
     world = ("--scenario", "normal_week", "--start", "2025-03-10T23:00:00+00:00", "--skip", "1h")
     site.machine(*world, "--anchor", str(anchor), "--speed", str(SPEED))
     running = agent(site, config, anchor)
+    starting = time.time() - anchor
     until(lambda: learned(site) > 0.2, running)
     killed = time.time()
     running.stop(signal.SIGKILL)
-    running = agent(site, config, anchor + time.time() - killed)  # as if it had taken no time to start it again
+    running = agent(site, config, anchor + time.time() - killed + starting)  # as if it had taken no time to start it again
     until(lambda: learned(site) > 0, running)
     assert learned(site) >= 0.16  # 160 rows are two whole chunks
     until(lambda: site.point("model.anomaly.score") is not None, running)
