@@ -178,7 +178,8 @@ class CoapUplink:
         except Refused:
             raise
         except Unreachable as error:
-            raise Unreachable(f"{self._endpoint}: {error}; check the address, the way there and the firewall") from None
+            ours = "`certificate` and `key`, " if self._settings.certificate or self._settings.ca else ""  # it may just hang up
+            raise Unreachable(f"{self._endpoint}: {error}; check {ours}the address, the way there and the firewall") from None
 
     async def _post(self, portion: Sequence[Envelope]) -> Verdict:
         session = self._session
