@@ -138,7 +138,7 @@ class Outlook:
 
     def _pass(self, now: float) -> None:
         """The time until now belongs to the day on which it began."""
-        if self._at < now and self._serves:
+        if self._at < now and self._serves and self._cash is not None:  # what nobody counts is no day without customers
             self._day(self._at).served += now - self._at
         self._at = now if self._at == inf else max(self._at, now)
 

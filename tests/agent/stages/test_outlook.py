@@ -127,6 +127,14 @@ def test_a_day_without_service_or_without_anybody_who_saw_it_is_no_observation()
     assert [censored for _, censored in found.values()] == [False, True, True]
 
 
+def test_a_day_on_which_nobody_could_count_the_cash_is_no_day_without_customers() -> None:
+    machine = Machine().days(1)
+    machine.tell("machine.cash", None)
+    machine.wait(DAY)
+    machine.tell("machine.cash", FULL)
+    assert [censored for _, censored in demand(machine, date(2026, 3, 4)).values()] == [False]
+
+
 def test_days_are_those_of_the_machines_own_place() -> None:
     tokyo = ZoneInfo("Asia/Tokyo")
     machine = Machine(Plan(zone=tokyo), datetime(2026, 3, 2, tzinfo=tokyo).timestamp()).days(2)
