@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 
 from agent import __version__
-from agent.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, AgentError, ConfigError
+from agent.cli.ending import ended
+from agent.errors import EXIT_CONFIG, AgentError, ConfigError
 
 COMMANDS = (
     "run",
@@ -52,33 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     known = words[:1] if words[:1] and words[0] in COMMANDS else COMMANDS  # an agent that runs loads no other command
     args = parser(known).parse_args(argv)
+    return ended("atm-agent", partial(_run, args), AgentError, daemon=args.command == "run")
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
-        status = int(import_module(f"agent.cli.{args.command}").run(args))
-        sys.stdout.flush()  # here it can still be told that nobody took it
+        return int(import_module(f"agent.cli.{args.command}").run(args))
     except ConfigError as error:
         for mistake in error.mistakes:
             print(mistake, file=sys.stderr)
         return EXIT_CONFIG
-    except AgentError as error:
-        print(f"atm-agent: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    except BrokenPipeError:  # whoever read our output has had enough of it
-        _close_output()
-        return EXIT_OK
-    except OSError as error:
-        if args.command == "run":
-            raise  # a bug: the journal wants all of it
-        if error.filename is None:
-            _close_output()
-        place = "standard output" if error.filename is None else error.filename
-        print(f"atm-agent: {place}: {error.strerror}; look at the disk, and at who may use it", file=sys.stderr)
-        return EXIT_FAILED
-    except KeyboardInterrupt:
-        return 130  # 128 + SIGINT, as shells expect
-    else:
-        return status
-
-
-def _close_output() -> None:
-    """What it did not take is not tried again when the interpreter ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from models.command import EXIT_INTERRUPTED, ended
+from agent.cli.ending import EXIT_INTERRUPTED
+from models.command import ended
 from models.data import DataError, check_outputs, whole, write
 
 
