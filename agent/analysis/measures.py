@@ -250,14 +250,14 @@ def _hint(past: Past, episodes: Sequence[Episode], span: Span) -> str:
 def days_of_demand(past: Past, zone: tzinfo = UTC) -> list[DayOfDemand]:
     """What left the cassettes on each local day (minor units), and the share of the day in which customers could be served.
 
-    A day that the records hold only in part is available only in part.
+    A day that the records hold only in part, or on which nobody knew the cash for a part, is available only in part.
     """
     paid: defaultdict[date, int] = defaultdict(int)
     served: defaultdict[date, float] = defaultdict(float)
     last: int | None = None
     for window in past.windows:
         day = datetime.fromtimestamp(window.start, UTC).astimezone(zone).date()
-        served[day] += max(0.0, window.observed - window.down - window.unknown)
+        served[day] += 0.0 if window.cash is None else max(0.0, window.observed - window.down - window.unknown)
         if window.cash is not None:
             paid[day] += max(0, last - window.cash) if last is not None else 0
             last = window.cash

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -66,29 +63,3 @@ def test_it_ends_with_one_line(error: BaseException, status: int, said: str, cap
     told = capsys.readouterr().err
     assert told.startswith(said)
     assert told.count("\n") == bool(said)
-
-
-TALKER = """
-import argparse, sys
-from models.command import ended
-
-def run(options):
-    for _ in range(100_000):
-        print("a line of a table")
-    return 0
-
-sys.exit(ended("talker", run, argparse.Namespace()))
-"""
-
-
-@pytest.mark.parametrize(("taker", "status", "said"), [("/dev/full", 1, b"talker: standard output: No space"), ("", 0, b"")])
-def test_output_that_is_not_taken(taker: str, status: int, said: bytes) -> None:
-    """By a disk that is full; by a reader that went away, as `head` does."""
-    if taker:
-        sink = os.open(taker, os.O_WRONLY)
-    else:
-        source, sink = os.pipe()
-        os.close(source)
-    talker = subprocess.run([sys.executable, "-c", TALKER], stdout=sink, stderr=subprocess.PIPE, check=False)
-    os.close(sink)
-    assert (talker.returncode, talker.stderr[: len(said) or None]) == (status, said)
