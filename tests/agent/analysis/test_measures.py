@@ -312,3 +312,13 @@ def test_days_of_demand_are_local_and_know_how_much_of_them_was_served() -> None
     assert (first.day, first.amount, first.available, first.censored) == (date(2025, 3, 11), 230_000.0, 0.75, True)
     assert (second.day, second.amount, second.available, second.censored) == (date(2025, 3, 12), 240_000.0, 1.0, False)
     assert days_of_demand(Past("m")) == []
+
+
+def test_a_day_on_which_nobody_knew_the_cash_is_no_observation() -> None:
+    start = datetime(2025, 3, 11, tzinfo=UTC).timestamp()
+    past = Past("m")
+    for hour in range(24):
+        position = CashPosition("EUR", 5_000, {"unit1": 5}) if hour < 20 else None
+        past.add(Summary("m", start + hour * HOUR, start + (hour + 1) * HOUR, 1.0, {}, position))
+    (day,) = days_of_demand(past)
+    assert (day.amount, day.available, day.censored) == (0.0, 20 / 24, True)
