@@ -132,7 +132,7 @@ def _tables(measures: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 160)
     for what, text in (("named", "alarms that name the attack"), ("noticed", "any security alarm of severity 3 or 4")):
         table = Table("attack", "worlds", "rules", "s", "model", "s", "together", "s", title=text, title_justify="left")
         for name, row in measures["attacks"].items():

@@ -144,7 +144,7 @@ def _tables(series: Series, judged: Sequence[Judged]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 160)
     table = Table(title="days ahead", title_justify="left")
     sums = Table(title="days together, quantile 95 %, from every start day", title_justify="left")
     table.add_column("first day ahead", no_wrap=True)

@@ -15,6 +15,8 @@ from agent.analysis.daycodes import CODES
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 YEAR_KNOTS = 13
 YEAR_WIDTH = 365 / (YEAR_KNOTS - 1)  # days
+SEASON_KNOTS = 7
+SEASON_WIDTH = 365 / (SEASON_KNOTS - 1)  # days
 GROUPS = 14
 """Kinds of days that a machine's own past is asked about; 0 is any other day."""
 
@@ -52,12 +54,26 @@ def _tents() -> tuple[Tent, ...]:
 
 
 TENTS = _tents()
-TURN = Tent("days_left", 0, 3)
-"""The turn of the month. Multiplied with each weekday it makes seven more columns."""
-NAMES = (*(tent.name for tent in TENTS), *(f"turn of the month on weekday {each}" for each in range(7)))
+BY_WEEKDAY = (
+    Tent("days_left", 0, 3),
+    *(Tent("day_of_year", 1 + each * SEASON_WIDTH, SEASON_WIDTH) for each in range(SEASON_KNOTS)),
+)
+"""The turn of the month, and seasons. Multiplied with each weekday they make seven more columns each: a Saturday in August is not
+one in February."""
+_PRODUCTS = ("turn of the month", *(f"season {each}" for each in range(SEASON_KNOTS)))
+NAMES = (*(tent.name for tent in TENTS), *(f"{product} on weekday {each}" for product in _PRODUCTS for each in range(7)))
 
 HOLIDAYS = [index for index, tent in enumerate(TENTS) if tent.code in ("easter", "holiday", "christmas")]
 """Columns that stand for a day near a holiday."""
+
+
+SELDOM = [index for index, tent in enumerate(TENTS) if tent.code in ("easter", "christmas")]
+"""Columns of days that come once a year."""
+MONTH, YEAR, SEASON = (
+    [index for index, name in enumerate(NAMES) if name.startswith(part)]
+    for part in (("day ", "days_left", "turn"), ("day_of_year",), ("season",))
+)
+"""Columns of the place in the month, of the time of the year, and of a weekday's season."""
 
 
 def code_indices(tents: tuple[Tent, ...]) -> list[int]:
@@ -68,7 +84,8 @@ def code_indices(tents: tuple[Tent, ...]) -> list[int]:
 def columns(codes: Array) -> Array:
     """[days, CODES] to [days, NAMES]."""
     tents = _rise(codes, TENTS)
-    return np.concatenate([tents, tents[:, :7] * _rise(codes, (TURN,))], axis=1)
+    products = _rise(codes, BY_WEEKDAY)[:, :, None] * tents[:, None, :7]
+    return np.concatenate([tents, products.reshape(len(codes), -1)], axis=1)
 
 
 def _rise(codes: Array, tents: tuple[Tent, ...]) -> Array:

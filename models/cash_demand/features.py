@@ -20,7 +20,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from agent.analysis.daycodes import CODES
-from models.cash_demand.columns import NAMES, TENTS, TURN, Array, Tent, code_indices, group_matrix
+from models.cash_demand.columns import BY_WEEKDAY, MONTH, NAMES, SEASON, TENTS, YEAR, Array, Tent, code_indices, group_matrix
 from models.cash_demand.nodes import Nodes
 
 WEEK = 7
@@ -35,6 +35,7 @@ CLOSED_WEEKS = 4  # with 0 on a weekday, and no other amount on it in 26 weeks
 LEAD = 14  # days before the same weeks of last year that are looked at too
 SMOOTHING = (3, 7, 14)  # days on either side
 SMALLEST = 1e-6  # of the currency; keeps the logarithm finite where it is not used
+OWN = 0.3  # squared logarithms: a calendar that moves amounts by a tenth is believed half after 30 days
 REST_LIMIT, SEASON_LIMIT, GROUP_LIMIT = 1.0, 1.2, 1.5  # of the logarithm: one odd day must not speak for a week
 
 MACHINE = len(RECENT_WEEKS) + 2 + WEEK + 3  # the first of FEATURES: levels, spread, gaps, profile, seasons
@@ -55,6 +56,9 @@ FEATURES = (
     "this day last year",
     *(f"season, {2 * days + 1} days" for days in SMOOTHING),
     "past days of this kind",
+    "own place in the month",
+    "own time of the year",
+    "own season of this weekday",
     "days ahead",
     "calendar factor",
     *(NAMES[index] for index in _SEEN),
@@ -106,7 +110,8 @@ def build(nodes: Nodes, factors: Array) -> Made:
     profile = nodes.op("Sub", usual, nodes.mean(usual, 2))
     machine = [*_machine(nodes, rests[2]), _by_weekday(nodes, profile, days), *_season(nodes, season)]
     weekday = [*(nodes.op("Sub", each, usual) for each in medians), *_weekday(nodes, rests[2]), profile, _last_known(nodes, last)]
-    daily = [*_smoothed(nodes, season), _kind(nodes, rests, groups)]
+    rest = nodes.clip(nodes.reshape(nodes.concat(*rests, axis=1), 0, HISTORY), GROUP_LIMIT)
+    daily = [*_smoothed(nodes, season), _kind(nodes, rest, groups), *_own(nodes, rest, days, factors)]
     shared = _shared(nodes, days, groups, ahead)
     features = _assemble(nodes, machine, weekday, daily, shared)
     level = nodes.op("Add", nodes.reshape(_repeat(nodes, usual), 0, HORIZON), nodes.reshape(ahead, 1, HORIZON))
@@ -140,8 +145,9 @@ def closed(history: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Flags:
 def _columns(nodes: Nodes) -> str:
     """columns.columns as nodes."""
     tents = _rise(nodes, TENTS)
-    turns = nodes.op("Mul", nodes.slice(tents, 0, 7, 1), _rise(nodes, (TURN,)))
-    return nodes.concat(tents, turns, axis=1)
+    weekdays = nodes.op("Unsqueeze", nodes.slice(tents, 0, WEEK, 1), nodes.ints(1))
+    products = nodes.op("Mul", nodes.op("Unsqueeze", _rise(nodes, BY_WEEKDAY), nodes.ints(2)), weekdays)
+    return nodes.concat(tents, nodes.reshape(products, 0, WEEK * len(BY_WEEKDAY)), axis=1)
 
 
 def _rise(nodes: Nodes, tents: Sequence[Tent]) -> str:
@@ -217,15 +223,30 @@ def _smoothed(nodes: Nodes, season: str) -> list[str]:
     return smoothed
 
 
-def _kind(nodes: Nodes, rests: list[str], groups: str) -> str:
+def _kind(nodes: Nodes, rest: str, groups: str) -> str:
     """[machines, 1, 56]: how this machine differed on past days of the same kind, drawn to 0 by half a day of its own."""
-    rest = nodes.clip(nodes.reshape(nodes.concat(*rests, axis=1), 0, HISTORY), GROUP_LIMIT)
     values, mask = nodes.known(rest)
     past = nodes.slice(groups, 0, HISTORY, 0)
     total, count = nodes.op("MatMul", values, past), nodes.op("MatMul", mask, past)
     own = nodes.op("Div", total, nodes.op("Add", count, nodes.floats(0.5)))
     ahead = nodes.op("Transpose", nodes.slice(groups, HISTORY, HISTORY + HORIZON, 0), perm=[1, 0])
     return nodes.reshape(nodes.op("MatMul", own, ahead), 0, 1, HORIZON)
+
+
+def _own(nodes: Nodes, rest: str, days: str, factors: Array) -> list[str]:
+    """[machines, 1, 56] each: how much more than others this machine follows the month, the year, the seasons of a weekday.
+
+    The slope of what is left on the part of the calendar's effect, drawn to 0 by OWN, times that part on the day ahead.
+    """
+    values, mask = nodes.known(rest)
+    found = []
+    for part in (MONTH, YEAR, SEASON):
+        effects = nodes.op("MatMul", nodes.gather(days, part, 1), nodes.floats(factors[part].reshape(-1, 1)))
+        past, ahead = nodes.slice(effects, 0, HISTORY, 0), nodes.slice(effects, HISTORY, HISTORY + HORIZON, 0)
+        squares = nodes.op("MatMul", mask, nodes.op("Mul", past, past))
+        slope = nodes.op("Div", nodes.op("MatMul", values, past), nodes.op("Add", squares, nodes.floats(OWN)))
+        found.append(nodes.reshape(nodes.op("Mul", slope, nodes.reshape(ahead, 1, HORIZON)), 0, 1, HORIZON))
+    return found
 
 
 def _shared(nodes: Nodes, days: str, groups: str, effects: str) -> str:

@@ -1,7 +1,8 @@
 """Learning from a file: factors of the calendar, then the head for days, then the head for sums, which stands on the other.
 
 A training row is a day ahead of some morning in the past, seen as the gateway would have seen it then; only days before `end` are
-ever looked at. Unknown days and days of unmet demand are never a target.
+ever looked at. Unknown days and days of unmet demand are never a target. How far to trust the head for days is learned where
+it has not been: for each of several stretches of time the rows for sums stand on factors and a network that know nothing of it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.cash_demand import network
-from models.cash_demand.columns import columns
+from models.cash_demand.columns import Array, columns
 from models.cash_demand.factors import factors
 from models.cash_demand.features import HORIZON, WEEK, closed
 from models.cash_demand.graph import LEVELS, SPAN, Head, Learned, Rows, daily_rows, sum_rows
@@ -26,7 +27,7 @@ FIRST = 112  # the first morning, where the file is long enough
 MOST_ROWS = 450_000
 LIMIT = 3.0  # of a target's logarithm: one odd day must not pull
 LEAST_SCALE = 0.05  # of an input, so that what hardly ever changed is not blown up
-DAILY = Training(hidden=(48, 32), passes=5)
+DAILY = Training(hidden=(48, 32), passes=8)
 CUMULATIVE = Training(hidden=(32, 16), passes=8)
 
 
@@ -37,14 +38,16 @@ class Effort:
     networks: int = 4
     daily: Training = DAILY
     cumulative: Training = CUMULATIVE
+    folds: int = 4
+    """Stretches of time that the head for days is tried on."""
 
     @property
     def steps(self) -> int:
         """How often learn() calls `step`."""
-        return self.networks * (self.daily.passes + self.cumulative.passes)
+        return self.networks * (self.daily.passes + self.cumulative.passes) + self.folds * self.daily.passes
 
 
-QUICK = Effort(1, Training((16,), passes=2), Training((8,), passes=2))
+QUICK = Effort(1, Training((16,), passes=2), Training((8,), passes=2), folds=2)
 
 
 def learn(
@@ -61,12 +64,18 @@ def learn(
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # matrices this small gain nothing by threads, which wait by spinning: four times the time
-        effects = factors(series.amounts[:end], columns(calendar.until(end).astype(np.float64)))
-        days = list(_days(series, calendar, end, daily_rows(effects), seed))
-        daily = _fit(series, days, effort.daily, effort.networks, seed, step)
-        sums = list(_spans(series, calendar, end, sum_rows(effects, daily), seed))
+        effects, daily = _learn_days(series, calendar, end, effort, seed, step)
+        sums = list(_spans(series, calendar, end, replace(effort, networks=1), seed, step))
         cumulative = _fit(series, sums, effort.cumulative, effort.networks, seed, step)
     return Learned(effects, daily, cumulative)
+
+
+def _learn_days(
+    series: Series, calendar: Calendar, end: int, effort: Effort, seed: int, step: Callable[[], None]
+) -> tuple[Array, Head]:
+    effects = factors(series.amounts[:end], columns(calendar.until(end).astype(np.float64)))
+    days = list(_days(series, calendar, end, daily_rows(effects), seed))
+    return effects, _fit(series, days, effort.daily, effort.networks, seed, step)
 
 
 def too_little(series: Series, end: int) -> str:
@@ -102,13 +111,22 @@ def _days(series: Series, calendar: Calendar, end: int, rows: Rows, seed: int) -
         yield _known(features, amounts, level)
 
 
-def _spans(series: Series, calendar: Calendar, end: int, rows: Rows, seed: int) -> Iterator[Lot]:
-    for day, machines in _mornings(series, end, SPAN, seed):
-        given = series.before(day)[machines]
-        features, base = rows(given, calendar.around(day))
-        amounts = series.amounts[day : day + SPAN, machines].T
-        met = np.where(np.tile(closed(given), SPAN // WEEK), 0.0, np.where(amounts > 0, amounts, np.nan))
-        yield _known(features, np.cumsum(met, axis=1), base)
+def _spans(series: Series, calendar: Calendar, end: int, effort: Effort, seed: int, step: Callable[[], None]) -> Iterator[Lot]:
+    mornings = list(_mornings(series, end, SPAN, seed))
+    for numbers in np.array_split(np.arange(len(mornings)), effort.folds):
+        fold = [mornings[number] for number in numbers]
+        unseen = series.amounts.copy()
+        unseen[fold[-1][0] : fold[0][0] + SPAN] = np.nan  # the latest morning comes first
+        rows = sum_rows(*_learn_days(replace(series, amounts=unseen), calendar, end, effort, seed, step))
+        yield from (_sums(series, calendar, day, machines, rows) for day, machines in fold)
+
+
+def _sums(series: Series, calendar: Calendar, day: int, machines: np.ndarray, rows: Rows) -> Lot:
+    given = series.before(day)[machines]
+    features, base = rows(given, calendar.around(day))
+    amounts = series.amounts[day : day + SPAN, machines].T
+    met = np.where(np.tile(closed(given), SPAN // WEEK), 0.0, np.where(amounts > 0, amounts, np.nan))
+    return _known(features, np.cumsum(met, axis=1), base)
 
 
 def _known(features: Floats, amounts: np.ndarray, level: Floats) -> Lot:

@@ -21,7 +21,7 @@ from models.cash_demand.network import Floats
 from models.cash_demand.series import Series
 from models.data import DataError
 
-VERSION = "1.1"
+VERSION = "1.2"
 HERE = Path(__file__).parent
 SHIPPED = HERE / "cash_demand.onnx"
 GOLDEN_DAY, GOLDEN_COUNTRY = date(2026, 3, 30), "GB"  # the first day ahead: Easter, a month's turn and bank holidays follow

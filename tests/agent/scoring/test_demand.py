@@ -45,7 +45,7 @@ def foretold(days: list[DayOfDemand], country: str = "") -> Forecast:
 def test_the_release_vouches_for_it_and_it_is_small() -> None:
     model = opened()
     assert model.sha256 == trust.vouched(FILE)
-    assert model.id.startswith("cash_demand-1.1-")
+    assert model.id.startswith("cash_demand-1.2-")
     assert FILE.stat().st_size <= 200_000
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from onnx import TensorProto, helper
 
 from agent.analysis.holidays import Holidays
 from models.cash_demand import network
-from models.cash_demand.columns import NAMES, columns
+from models.cash_demand.columns import MONTH, NAMES, SEASON, YEAR, columns
 from models.cash_demand.factors import factors
-from models.cash_demand.features import FEATURES, HISTORY, HORIZON, closed
+from models.cash_demand.features import FEATURES, HISTORY, HORIZON, OWN, closed
 from models.cash_demand.graph import LEVELS, SPAN, SUMS, Head, Learned, daily_rows, sum_rows, whole
 from models.cash_demand.nodes import Nodes
 from models.cash_demand.series import Calendar, Series
@@ -112,6 +112,57 @@ def test_factors_find_a_holiday_that_all_machines_keep() -> None:
         table[(day - given.first).days] *= 0.5
     found = factors(table, columns(Calendar.of(given, holidays).until(730).astype(float)))
     assert found[NAMES.index("holiday 0")] == pytest.approx(np.log(0.5), abs=0.08)
+
+
+def test_factors_tell_a_saturday_in_august_from_one_in_february_and_neither_from_growth() -> None:
+    table = amounts(730, 12, noise=0.05) * np.exp(0.3 * np.arange(730) / 365)[:, None]
+    given = series(table)
+    days = [given.first + timedelta(offset) for offset in range(730)]
+    table[[day.weekday() == 5 and day.month in (7, 8) for day in days]] *= 0.8
+    seen = columns(Calendar.of(given, Holidays()).until(730).astype(float))
+    found = seen @ factors(table, seen)
+    summer, winter = (days.index(date(2025, month, 1)) + 5 for month in (8, 2))  # a Wednesday and a Thursday
+    saturdays = [next(day for day in range(first, first + 7) if days[day].weekday() == 5) for first in (summer, winter)]
+    assert (
+        1.1 * np.log(0.8) < found[saturdays[0]] - found[saturdays[1]] < 0.6 * np.log(0.8)
+    )  # drawn to 0, for it was seen 18 times
+    others = [next(day for day in range(first, first + 7) if days[day].weekday() == 2) for first in (summer, winter)]
+    assert found[others[0]] - found[others[1]] == pytest.approx(0.0, abs=0.04)  # it grew by 0.15 in between
+
+
+def test_one_odd_holiday_of_six_does_not_speak_for_the_others() -> None:
+    table = amounts(730, 6, noise=0.05)
+    kept = [date(2024 + year, *day) for year in (0, 1) for day in ((3, 6), (5, 8), (9, 4))]
+    given = series(table)
+    for day in kept:
+        table[(day - given.first).days] *= 0.8
+    table[(kept[0] - given.first).days] *= 2.5
+    found = factors(table, columns(Calendar.of(given, Holidays(added=frozenset(kept))).until(730).astype(float)))
+    assert found[NAMES.index("holiday 0")] == pytest.approx(np.log(0.8), abs=0.06)
+
+
+def test_a_machine_may_follow_the_calendar_more_than_others_do() -> None:
+    """The second one twice as much as the factors say, the third one not at all; the fourth is half unknown."""
+    factors_ = np.zeros(len(NAMES))
+    factors_[[NAMES.index("days_left 0"), NAMES.index("day 1")]] = 0.5, -0.4
+    factors_[NAMES.index("day_of_year 1")] = 0.3
+    factors_[NAMES.index("season 3 on weekday 5")] = -0.2
+    calendar = Calendar.of(series(np.zeros((HISTORY, 4))), Holidays()).around(HISTORY)
+    seen = columns(calendar.astype(float))
+    follows = np.array([1.0, 2.0, 0.0, 2.0])
+    history = (100.0 * np.exp((seen[:HISTORY] @ factors_)[None] * follows[:, None])).astype(np.float32)
+    history[3, ::2] = np.nan
+    made, _ = daily_rows(factors_)(history, calendar)
+    for name, part in (("place in the month", MONTH), ("time of the year", YEAR), ("season of this weekday", SEASON)):
+        effects = seen[:, part] @ factors_[part]
+        found = made[..., FEATURES.index(f"own {name}")]
+        squares = (effects[:HISTORY] ** 2).sum()
+        assert found[0] == pytest.approx(0.0, abs=0.01)
+        if part is MONTH:  # what comes seldom leaves the usual level alone, so the slope is known
+            wanted = effects[HISTORY:] * squares / (squares + OWN)
+            assert found[1] == pytest.approx(wanted, abs=0.15 * np.abs(wanted).max())
+            assert found[2] == pytest.approx(-wanted, abs=0.15 * np.abs(wanted).max())
+            assert found[3] == pytest.approx(effects[HISTORY:] * squares / 2 / (squares / 2 + OWN), abs=0.1)
 
 
 def random_head(inputs: int, hidden: tuple[int, ...], seed: int) -> Head:
