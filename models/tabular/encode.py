@@ -1,7 +1,7 @@
 """Cells to numbers, learned on the training rows alone. A number stays what it is; a word becomes its place in a list.
 
-The list of a column's words is sorted by how often they come with a positive label (drawn towards the overall share by two rows),
-so that a tree can part it at one place. An unknown cell, and a word that training never met, is NaN.
+The list of a column's words is sorted by how often they come with a positive label (drawn towards the overall share by thirty
+rows), so that a tree can part it at one place. An unknown cell, and a word that training never met, is NaN.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.data import DataError
 from models.tabular.table import SHOWN, Table, as_number, is_known
 
 Floats = NDArray[np.float32]
-SHRINK = 2.0  # rows of the overall share that a word begins with
+SHRINK = 30.0  # rows of the overall share that a word begins with: a few rows alone put a rare word at neither end of the list
 MOST_WORDS = 60
 MOST_SHARE = 0.5  # of the rows: with more different words a column names rows and does not describe them
 STRAY = 0.02  # share of cells that may be no number in a column of numbers
