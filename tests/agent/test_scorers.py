@@ -93,7 +93,7 @@ async def test_it_foretells_for_the_day_and_the_pipeline_says_what_comes_of_it(t
     wait(pipeline, NOW + HOUR, 60.0)
     values = pipeline.values()
     assert values["machine.cashAtRisk"] != by_the_past
-    assert values["machine.cashAtRisk"] == pytest.approx(100_000, rel=0.5)
+    assert 100_000 <= values["machine.cashAtRisk"] < 200_000  # what three days ask for beyond 2,000.00, and the model's doubt
     assert values["machine.cashOutProbability"] == pytest.approx(1.0, abs=0.1)
     assert pipeline.asks_demand() is None
     wait(pipeline, NOW + HOUR, 15 * HOUR)
