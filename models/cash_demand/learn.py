@@ -59,20 +59,22 @@ def learn(
             f"{series.path}: {end} days to learn from; at least {LEAST_DAYS} are needed, so give a longer file, or with --model "
             "a model that was trained on another one"
         )
-    if not (known := int((np.nan_to_num(series.amounts[:end]) > 0).sum())):
-        raise DataError(f"{series.path}: {known} known days to learn from; give a file with amounts above 0")
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # matrices this small gain nothing by threads, which wait by spinning: four times the time
-        effects, daily = _learn_days(series, calendar, end, effort, seed, step)
-        sums = list(_spans(series, calendar, end, replace(effort, networks=1), seed, step))
+        days = _learn_days(series, calendar, end, effort, seed, step)
+        sums = list(_spans(series, calendar, end, days, replace(effort, networks=1), seed, step))
         cumulative = _fit(series, sums, effort.cumulative, effort.networks, seed, step)
-    return Learned(effects, daily, cumulative)
+    return Learned(*days, cumulative)
 
 
-def _learn_days(
-    series: Series, calendar: Calendar, end: int, effort: Effort, seed: int, step: Callable[[], None]
-) -> tuple[Array, Head]:
+Days = tuple[Array, Head]
+"""The factors of the calendar and the head for days."""
+
+
+def _learn_days(series: Series, calendar: Calendar, end: int, effort: Effort, seed: int, step: Callable[[], None]) -> Days:
+    if not (np.nan_to_num(series.amounts[:end]) > 0).any():
+        raise DataError(f"{series.path}: 0 known days to learn from; give a file with amounts above 0")
     effects = factors(series.amounts[:end], columns(calendar.until(end).astype(np.float64)))
     days = list(_days(series, calendar, end, daily_rows(effects), seed))
     return effects, _fit(series, days, effort.daily, effort.networks, seed, step)
@@ -111,13 +113,18 @@ def _days(series: Series, calendar: Calendar, end: int, rows: Rows, seed: int) -
         yield _known(features, amounts, level)
 
 
-def _spans(series: Series, calendar: Calendar, end: int, effort: Effort, seed: int, step: Callable[[], None]) -> Iterator[Lot]:
+def _spans(
+    series: Series, calendar: Calendar, end: int, known: Days, effort: Effort, seed: int, step: Callable[[], None]
+) -> Iterator[Lot]:
     mornings = list(_mornings(series, end, SPAN, seed))
     for numbers in np.array_split(np.arange(len(mornings)), effort.folds):
         fold = [mornings[number] for number in numbers]
         unseen = series.amounts.copy()
         unseen[fold[-1][0] : fold[0][0] + SPAN] = np.nan  # the latest morning comes first
-        rows = sum_rows(*_learn_days(replace(series, amounts=unseen), calendar, end, effort, seed, step))
+        try:
+            rows = sum_rows(*_learn_days(replace(series, amounts=unseen), calendar, end, effort, seed, step))
+        except DataError:  # too little is known but for this stretch
+            rows = sum_rows(*known)
         yield from (_sums(series, calendar, day, machines, rows) for day, machines in fold)
 
 

@@ -131,6 +131,17 @@ def test_what_is_ahead_is_never_looked_at(tmp_path: Path) -> None:
     assert np.array_equal(found[0], found[1])
 
 
+def test_a_stretch_outside_of_which_too_little_is_known_is_learned_from_all_the_same(tmp_path: Path) -> None:
+    table = amounts(260, 3)
+    table[5:150] = np.nan
+    series = read(write(tmp_path / "demand.csv", table))
+    calendar = Calendar.of(series, Holidays("GB"))
+    learned = learn.learn(series, calendar, 204, QUICK, 1)
+    daily, cumulative = whole(learned)(series.before(204), calendar.around(204))
+    assert np.isfinite(daily).all()
+    assert np.isfinite(cumulative).all()
+
+
 def test_measures_by_hand() -> None:
     quantiles = np.tile(np.array([[[1.0] * MIDDLE + [2.0] + [4.0] * (len(LEVELS) - MIDDLE - 1)]]), (1, 3, 1))
     actual = np.array([[3.0], [np.nan], [0.0]])
