@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.records import PointSummary, Reading, Summary
@@ -150,13 +150,9 @@ def total(summaries: list[Summary]) -> dict[str, PointSummary]:
     return points
 
 
-@given(_STREAM, st.sampled_from([60.0, 300.0, 900.0, 3_600.0]))
-def test_the_sum_of_windows_is_the_window_of_the_sum(stream: list[tuple[str, Any, float]], length: float) -> None:
-    small, large = Windows("m", length), Windows("m", 7_200.0)
-    small.advance(0.0)
-    large.advance(0.0)
-    parts = total(fed(small, *stream, until=7_200.0))
-    whole = total(fed(large, *stream, until=7_200.0))
+def alike(some: list[Summary], others: list[Summary]) -> None:
+    """Together they say the same; a window rounds its mean, so two windows may differ from one in the last digits."""
+    parts, whole = total(some), total(others)
     assert parts.keys() == whole.keys()
     for name, part in parts.items():
         one = whole[name]
@@ -164,6 +160,14 @@ def test_the_sum_of_windows_is_the_window_of_the_sum(stream: list[tuple[str, Any
             assert getattr(part, field) == getattr(one, field), (name, field)
         assert part.mean == pytest.approx(one.mean, abs=1e-6)
         assert part.deviation == pytest.approx(one.deviation, abs=1e-4)
+
+
+@given(_STREAM, st.sampled_from([60.0, 300.0, 900.0, 3_600.0]))
+def test_the_sum_of_windows_is_the_window_of_the_sum(stream: list[tuple[str, Any, float]], length: float) -> None:
+    small, large = Windows("m", length), Windows("m", 7_200.0)
+    small.advance(0.0)
+    large.advance(0.0)
+    alike(fed(small, *stream, until=7_200.0), fed(large, *stream, until=7_200.0))
 
 
 @given(_STREAM, st.lists(_TIMES, max_size=20))
@@ -191,6 +195,7 @@ def saved(windows: Windows) -> dict[str, Any]:
 
 
 @given(_STREAM, _TIMES, st.integers(0, 8 * 300).map(lambda eighths: eighths / 8))
+@example([(TEMPERATURE, 0.0, 0.0), (TEMPERATURE, 0.25, 0.0), (TEMPERATURE, 0.0, 0.25)], 0.0, 0.125)
 def test_a_restart_loses_what_nobody_observed_and_nothing_else(
     stream: list[tuple[str, Any, float]], stop: float, gap: float
 ) -> None:
@@ -212,7 +217,7 @@ def test_a_restart_loses_what_nobody_observed_and_nothing_else(
     without += fed(steady, *after, until=7_800.0)
     ends = [summary.end for summary in summaries]
     if gap and ends.count(stop - stop % 60 + 60) < [each.end for each in without].count(stop - stop % 60 + 60):
-        assert total(summaries) == total(without)  # a short gap does not cut the window in two
+        alike(summaries, without)  # a short gap does not cut the window in two
     else:
         assert summaries == without
 
