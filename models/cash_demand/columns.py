@@ -65,8 +65,6 @@ NAMES = (*(tent.name for tent in TENTS), *(f"{product} on weekday {each}" for pr
 
 HOLIDAYS = [index for index, tent in enumerate(TENTS) if tent.code in ("easter", "holiday", "christmas")]
 """Columns that stand for a day near a holiday."""
-
-
 SELDOM = [index for index, tent in enumerate(TENTS) if tent.code in ("easter", "christmas")]
 """Columns of days that come once a year."""
 MONTH, YEAR, SEASON = (

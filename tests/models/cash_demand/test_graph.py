@@ -22,6 +22,7 @@ from models.cash_demand.features import FEATURES, HISTORY, HORIZON, OWN, closed
 from models.cash_demand.graph import LEVELS, SPAN, SUMS, Head, Learned, daily_rows, sum_rows, whole
 from models.cash_demand.nodes import Nodes
 from models.cash_demand.series import Calendar, Series
+from models.cash_demand.train import SHIPPED, open_model
 from tests.models.cash_demand.demand import RHYTHM, amounts
 
 SOME = st.lists(st.one_of(st.none(), st.floats(-100, 100, width=32)), min_size=5, max_size=5)
@@ -252,3 +253,25 @@ def test_the_graph_is_a_whole_one() -> None:
 
     made = helper.make_model(graph(learned), opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(made, full_check=True)
+
+
+@pytest.mark.parametrize(("rhythm", "least", "most"), [(RHYTHM, -0.06, 0.06), (np.ones(7), -0.20, 0.02)])
+def test_how_the_model_that_ships_foretells_machines_that_nothing_but_the_weekday_moves(
+    rhythm: np.ndarray, least: float, most: float
+) -> None:
+    """How far its median is off on the 28 days from the 6th of each month but December's.
+
+    It is too low where all weekdays are alike: it has learned from no such machine.
+    """
+    run = open_model(SHIPPED)
+    chance = np.random.default_rng(0).standard_normal((60, HISTORY + HORIZON))
+    for month in range(1, 12):
+        first = date(2026, month, 6)
+        made_up = Series(Path("x.csv"), first - timedelta(HISTORY), ("M0",), np.zeros((HISTORY, 1)))
+        weekdays = (made_up.first.weekday() + np.arange(HISTORY + HORIZON)) % 7
+        usual = 1_000.0 * np.asarray(rhythm)[weekdays]
+        history = (usual * np.exp(0.3 * chance))[:, :HISTORY].astype(np.float32)
+        history[:, :-182] = np.nan
+        daily, _ = run(history, Calendar.of(made_up, Holidays("GB")).around(HISTORY))
+        off = np.median(np.log(daily[:, :28, LEVELS.index(0.5)] / usual[HISTORY : HISTORY + 28]))
+        assert least <= off <= most, (month, off)
